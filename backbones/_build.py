@@ -1,0 +1,156 @@
+"""Build a backbone, and cut or freeze it at the edge of a block.
+
+This is what a caller uses; the families' own modules only say what a network is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from backbones import _registry
+from backbones._errors import BackboneError
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A built backbone.
+
+    Attributes:
+        spec: what it is.
+        model: ``keras.Model`` from RGB in 0..255, shape (n, size, size, 3), to features, shape
+            (n, spec.features).
+        size: side of the input in pixels.
+        blocks: block name to the name of the layer that ends it, from input to output.
+        digest: SHA-256 over all weights as they were loaded, or None when drawn at random.
+    """
+
+    spec: _registry.Spec
+    model: keras.Model
+    size: int
+    blocks: Mapping[str, str]
+    digest: str | None
+
+    def upper_blocks(self, depth: str) -> list[str]:
+        """Names of the blocks from ``depth`` upwards.
+
+        Args:
+            depth: ``all``, ``none``, a number of blocks counted from the output, or a block's name.
+
+        Raises:
+            BackboneError: no such block.
+        """
+        return upper_blocks(self.spec.name, self.blocks, depth)
+
+    def layers_of(self, block: str) -> list[keras.layers.Layer]:
+        """Layers between the end of the block below and the end of this one."""
+        import keras
+
+        names = list(self.blocks)
+        upto = keras.Model(self.model.inputs, self._end(block)).layers
+        if block == names[0]:
+            return list(upto)
+        below = keras.Model(self.model.inputs, self._end(names[names.index(block) - 1])).layers
+        known = {layer.name for layer in below}
+        return [layer for layer in upto if layer.name not in known]
+
+    def split_below(self, block: str) -> tuple[keras.Model | None, keras.Model]:
+        """The network cut just below a block: (lower part, upper part), sharing all weights.
+
+        The lower part is None when the block is the first one.
+        """
+        import keras
+
+        names = list(self.blocks)
+        if block == names[0]:
+            return None, self.model
+        edge = self._end(names[names.index(block) - 1])
+        return keras.Model(self.model.inputs, edge), keras.Model(edge, self.model.outputs)
+
+    def _end(self, block: str) -> Any:
+        return self.model.get_layer(self.blocks[block]).output
+
+
+def upper_blocks(name: str, blocks: Mapping[str, str], depth: str) -> list[str]:
+    """Names of the blocks from ``depth`` upwards; see :meth:`Backbone.upper_blocks`."""
+    names = list(blocks)
+    if depth == "all":
+        return names
+    if depth == "none":
+        return []
+    if depth.isdecimal() and 0 < int(depth) <= len(names):
+        return names[-int(depth) :]
+    if depth in names:
+        return names[names.index(depth) :]
+    raise BackboneError(
+        f"{name} has no block {depth!r} to unfreeze from: give all, none, a number of upper "
+        f"blocks up to {len(names)}, or one of {', '.join(names)}"
+    )
+
+
+def weights_digest(model: keras.Model) -> str:
+    """SHA-256 over the values of all weights, in the model's order."""
+    digest = hashlib.sha256()
+    for variable in model.weights:
+        digest.update(variable.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def check(
+    name: str,
+    *,
+    size: int | None = None,
+    weights: str = "imagenet",
+    options: Mapping[str, Any] | None = None,
+) -> tuple[_registry.Spec, int, dict[str, Any]]:
+    """What :func:`build` would build, checked without importing Keras.
+
+    Returns:
+        The spec, the input size in pixels and the complete options.
+
+    Raises:
+        BackboneError: unknown name, too small an input, unknown option, or ``imagenet`` weights
+            asked of a network that has none.
+    """
+    spec = _registry.get(name)
+    size = spec.input_size if size is None else size
+    if size < spec.min_size:
+        raise BackboneError(
+            f"{spec.name} takes images of at least {spec.min_size} px, not {size}: "
+            f"its usual size is {spec.input_size}"
+        )
+    unknown = sorted(set(options or {}) - set(spec.options))
+    if unknown:
+        raise BackboneError(f"{spec.name} has no setting {unknown[0]!r}")
+    if weights == "imagenet" and spec.weights == "none":
+        raise BackboneError(f"{spec.name} has no ImageNet weights: use --weights none")
+    return spec, size, {**spec.options, **(options or {})}
+
+
+def build(
+    name: str,
+    *,
+    size: int | None = None,
+    weights: str = "imagenet",
+    options: Mapping[str, Any] | None = None,
+) -> Backbone:
+    """Build a registered backbone with its weights.
+
+    Args:
+        name: variant or family.
+        size: side of the input in pixels; the variant's own where None.
+        weights: ``imagenet``, ``none`` (random, from Keras's seed), or the path of a file.
+        options: settings of this backbone, as in ``spec.options``.
+
+    Raises:
+        BackboneError: see :func:`check`; also weights that cannot be had or do not fit.
+    """
+    spec, size, complete = check(name, size=size, weights=weights, options=options)
+    model = _registry.builder(spec.name)(spec, size, weights, complete)
+    digest = None if weights == "none" else weights_digest(model)
+    return Backbone(spec, model, size, spec.blocks_for(complete), digest)

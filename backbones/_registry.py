@@ -1,0 +1,147 @@
+"""The registry: what a backbone is, how one is added, and how one is found by name.
+
+Nothing here imports Keras, so that names can be listed, completed and checked at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from backbones._errors import BackboneError
+
+if TYPE_CHECKING:
+    import keras
+
+ENTRY_POINT_GROUP = "zoo.backbones"
+
+Builder = Callable[["Spec", int, str, Mapping[str, Any]], "keras.Model"]
+Blocks = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Everything known of one variant without building it.
+
+    Attributes:
+        name: unique name, as typed by a user.
+        family: name that resolves to the family's default variant.
+        input_size: side in pixels of the square input that the weights were trained with.
+        min_size: smallest side the network can take.
+        preprocessing: what the model does to raw RGB in 0..255 before its first layer.
+        weights: where ``imagenet`` weights come from: ``pip:PACKAGE``, ``keras.applications`` or
+            ``none`` for networks that are only trained from scratch.
+        licence: of these weights, or of the code where there are none.
+        paper: first author, year and arXiv number.
+        parameters: of the backbone at its default settings, without a head.
+        features: length of the feature vector.
+        blocks: from input to output, the name of each block that can be unfrozen and of the layer
+            that ends it; a callable where this depends on the options.
+        unfreeze: lowest block that is usually worth fine-tuning: where the resolution is down to a
+            sixteenth, below which training is slow and the features are general.
+        options: settings that only this backbone takes, with their defaults.
+        default: whether the family's name means this variant.
+    """
+
+    name: str
+    family: str
+    input_size: int
+    min_size: int
+    preprocessing: str
+    weights: str
+    licence: str
+    paper: str
+    parameters: int
+    features: int
+    blocks: Blocks | Callable[[Mapping[str, Any]], Blocks]
+    unfreeze: str = "all"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    default: bool = False
+
+    def blocks_for(self, options: Mapping[str, Any]) -> Blocks:
+        """Blocks of the network that these options give."""
+        return self.blocks(options) if callable(self.blocks) else self.blocks
+
+
+_SPECS: dict[str, Spec] = {}
+_BUILDERS: dict[str, Builder] = {}
+_PLUGIN_PROBLEMS: dict[str, str] = {}
+_plugins_loaded = False
+
+
+def register(*specs: Spec) -> Callable[[Builder], Builder]:
+    """Decorator: the function builds these variants.
+
+    The function is called with (spec, input size in pixels, weights, options) and returns a
+    ``keras.Model`` from float RGB of shape (n, size, size, 3) in 0..255 to features of shape
+    (n, spec.features), preprocessing inside. ``weights`` is ``imagenet``, ``none`` or a path.
+
+    Raises:
+        ValueError: a name is registered already.
+    """
+
+    def add(builder: Builder) -> Builder:
+        for spec in specs:
+            if spec.name in _SPECS:
+                raise ValueError(f"a backbone named {spec.name!r} is registered already")
+            _SPECS[spec.name] = spec
+            _BUILDERS[spec.name] = builder
+        return builder
+
+    return add
+
+
+def _load_plugins() -> None:
+    """Import what other packages add; one that fails is noted and skipped."""
+    global _plugins_loaded
+    if _plugins_loaded:
+        return
+    _plugins_loaded = True
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        try:
+            entry.load()
+        except Exception as error:  # a plug-in is foreign code and may raise anything
+            _PLUGIN_PROBLEMS[entry.name] = f"{type(error).__name__}: {error}"
+
+
+def plugin_problems() -> dict[str, str]:
+    """Name of each plug-in that could not be imported, with the reason."""
+    _load_plugins()
+    return dict(_PLUGIN_PROBLEMS)
+
+
+def names() -> list[str]:
+    """All variants, in the order of registration."""
+    _load_plugins()
+    return list(_SPECS)
+
+
+def families() -> list[str]:
+    """All families, in the order of registration."""
+    return list(dict.fromkeys(get(name).family for name in names()))
+
+
+def get(name: str) -> Spec:
+    """Spec of a variant, or of a family's default variant.
+
+    Raises:
+        BackboneError: nothing of this name; the nearest name is given.
+    """
+    _load_plugins()
+    if name in _SPECS:
+        return _SPECS[name]
+    for spec in _SPECS.values():
+        if spec.family == name and spec.default:
+            return spec
+    known = list(dict.fromkeys([s.family for s in _SPECS.values()] + list(_SPECS)))
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}" if close else f"choose one of {', '.join(families())}"
+    raise BackboneError(f"there is no backbone named {name!r}: {hint} (`zoo list` shows all)")
+
+
+def builder(name: str) -> Builder:
+    """Function that builds the variant of this exact name."""
+    return _BUILDERS[name]

@@ -1,0 +1,142 @@
+"""Read tensors from a PyTorch file without PyTorch, and without running anything in it.
+
+A ``.pth`` file of the legacy (non-zip) format, as ``torch.save`` wrote before version 1.6, is five
+pickles followed by the raw bytes of the storages:
+
+    magic number, protocol version, system info, the state dict, the storage keys, storages...
+
+Unpickling may call whatever a file names, so the unpickler here knows five names and refuses all
+others by name. Sizes and offsets are checked against the file before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import collections
+import pickle
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from backbones._errors import BackboneError
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+_PROTOCOL = 1001
+_DTYPES = {
+    "FloatStorage": np.dtype("<f4"),
+    "DoubleStorage": np.dtype("<f8"),
+    "HalfStorage": np.dtype("<f2"),
+    "LongStorage": np.dtype("<i8"),
+    "IntStorage": np.dtype("<i4"),
+}
+
+
+@dataclass(eq=False)
+class _Storage:
+    dtype: np.dtype
+    length: int
+    data: np.ndarray | None = None
+
+
+@dataclass
+class _Tensor:
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def array(self) -> np.ndarray:
+        """Copy of the tensor; raises ValueError where it reaches outside its storage."""
+        data = self.storage.data
+        if data is None or len(self.shape) != len(self.strides):
+            raise ValueError("a tensor without data")
+        if self.offset < 0 or min(self.shape + self.strides, default=0) < 0:
+            raise ValueError("a tensor with a negative extent")
+        if 0 in self.shape:
+            return np.empty(self.shape, data.dtype)
+        last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
+        if last >= data.size:
+            raise ValueError("a tensor that reaches outside its storage")
+        strides = [s * data.itemsize for s in self.strides]
+        view = np.lib.stride_tricks.as_strided(data[self.offset :], self.shape, strides)
+        return np.array(view)
+
+
+def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
+    if not isinstance(storage, _Storage):
+        raise pickle.UnpicklingError("a tensor of no storage")
+    return _Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        super().__init__(file, encoding="utf-8")
+        self.storages: dict[str, _Storage] = {}
+        self._size = size
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("collections", "OrderedDict"):
+            return collections.OrderedDict
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _rebuild_tensor
+        if module == "torch" and name in _DTYPES:
+            return _DTYPES[name]
+        raise BackboneError(
+            f"it asks for {module}.{name}, which is not part of plain weights and is not run"
+        )
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        kind, dtype, key, _, length = pid[:5]
+        if kind != "storage" or not isinstance(dtype, np.dtype):
+            raise pickle.UnpicklingError("an unknown kind of record")
+        if not 0 <= length * dtype.itemsize <= self._size:
+            raise pickle.UnpicklingError("a storage larger than the file")
+        return self.storages.setdefault(str(key), _Storage(dtype, int(length)))
+
+
+def _read_storage(file: BinaryIO, storage: _Storage) -> None:
+    (length,) = struct.unpack("<q", file.read(8))
+    if length != storage.length:
+        raise ValueError("a storage of another length than announced")
+    raw = file.read(length * storage.dtype.itemsize)
+    storage.data = np.frombuffer(raw, storage.dtype, count=length)
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        header = [_Unpickler(file, size).load() for _ in range(3)]
+        if header[0] != _MAGIC or header[1] != _PROTOCOL:
+            raise ValueError("not a legacy PyTorch file")
+        reader = _Unpickler(file, size)
+        state = reader.load()
+        for key in _Unpickler(file, size).load():
+            _read_storage(file, reader.storages[str(key)])
+    return {str(k): v.array() for k, v in state.items() if isinstance(v, _Tensor)}
+
+
+def read_state_dict(path: Path) -> dict[str, np.ndarray]:
+    """Tensors of a legacy ``.pth`` state dict.
+
+    Args:
+        path: file written by ``torch.save(state_dict)`` in the non-zip format.
+
+    Returns:
+        Name to array, in the file's order; arrays are copies.
+
+    Raises:
+        BackboneError: the file is missing, damaged, of another format, or asks for a global that
+            plain weights do not need.
+    """
+    try:
+        return _read(path)
+    except BackboneError as error:
+        raise BackboneError(f"weights file {path} is refused: {error}") from error
+    except OSError as error:
+        raise BackboneError(f"weights file {path} cannot be read: {error.strerror}") from error
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        raise BackboneError(
+            f"weights file {path} is not a legacy PyTorch state dict or is damaged ({error})"
+        ) from error

@@ -1,0 +1,40 @@
+"""Train, explain, calibrate and combine image classifiers.
+
+    run = zoo.finetune("efficientnet", data="photos/")
+    run.metrics["test"]["accuracy"]
+    zoo.predict(run, ["new.jpg"])
+
+Importing this package imports neither TensorFlow nor Keras; training and predicting do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import ZooError
+from zoo.runs import Run, open_run
+
+if TYPE_CHECKING:
+    from zoo.evaluate.predict import Prediction, predict
+    from zoo.train.job import finetune
+
+__version__ = "0.1.0"
+__all__ = ["Prediction", "Run", "ZooError", "finetune", "open_run", "predict"]
+
+_LAZY = {
+    "finetune": "zoo.train.job",
+    "predict": "zoo.evaluate.predict",
+    "Prediction": "zoo.evaluate.predict",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])

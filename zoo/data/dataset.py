@@ -1,0 +1,96 @@
+"""From a source's name to images with a split: scan, inspect, find copies, split."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zoo.data import builtin
+from zoo.data.catalog import SPLITS, Catalog
+from zoo.data.duplicates import groups
+from zoo.data.inspect import inspect, usable
+from zoo.data.sources import scan
+from zoo.data.split import Split, split
+from zoo.errors import ZooError
+from zoo.progress import Silent
+from zoo.settings import Settings
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Usable images, their groups of copies, and their split.
+
+    Attributes:
+        catalog: usable images.
+        groups: int64 of shape (n,); copies share a number.
+        split: rows of each split.
+    """
+
+    catalog: Catalog
+    groups: np.ndarray
+    split: Split
+
+    def summary(self) -> dict[str, Any]:
+        """What ``run.json`` records of the data."""
+        catalog, names = self.catalog, self.catalog.classes
+        counts = {
+            name: np.bincount(catalog.labels[self.split.rows(name)], minlength=len(names)).tolist()
+            for name in SPLITS
+        }
+        copies = np.bincount(self.groups)
+        return {
+            "name": catalog.name,
+            "root": str(catalog.root.resolve()),
+            "fingerprint": catalog.fingerprint(),
+            "split_fingerprint": self.split_fingerprint(),
+            "images": len(catalog),
+            "counts": counts,
+            "copies": int((copies[copies > 1] - 1).sum()),
+            "bad": catalog.bad,
+            "leaking": [catalog.ids[i] for i in self.split.leaking],
+        }
+
+    def split_fingerprint(self) -> str:
+        """SHA-256 over which image is in which split."""
+        digest = hashlib.sha256()
+        for name in SPLITS:
+            ids = "\n".join(self.catalog.ids[i] for i in self.split.rows(name))
+            digest.update(f"{name}\n{ids}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+
+def default_source() -> str:
+    """The data set that is taken when none is named.
+
+    Raises:
+        ZooError: it is not installed.
+    """
+    if builtin.elpv_installed():
+        return "elpv"
+    raise ZooError(
+        "no data is given: name a folder (--data photos/), or get the built-in solar cells "
+        "(pip install elpv-dataset); --data digits is always there"
+    )
+
+
+def load(settings: Settings, progress: Silent) -> Dataset:
+    """The data set of these settings.
+
+    Raises:
+        ZooError: see :func:`zoo.data.sources.scan`, :func:`zoo.data.inspect.usable` and
+            :func:`zoo.data.split.split`.
+    """
+    catalog = scan(settings.data)
+    catalog, seen = usable(catalog, inspect(catalog, progress))
+    numbers = groups(seen, near=settings.near_duplicates)
+    parts = split(
+        catalog,
+        numbers,
+        val_fraction=settings.val_fraction,
+        test_fraction=settings.test_fraction,
+        seed=settings.split_seed,
+    )
+    return Dataset(catalog, numbers, parts)

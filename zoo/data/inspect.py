@@ -1,0 +1,165 @@
+"""One pass over the files: what is in each, and which are copies of one another.
+
+Results are remembered by path, size and modification time, as git's index does, so that a second
+pass over unchanged files costs a stat a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from zoo.data.catalog import Catalog
+from zoo.data.decode import THUMB, BadImageError, thumbnail
+from zoo.errors import ZooError
+from zoo.paths import cache_dir, new_file
+from zoo.progress import Silent
+
+_CHUNK = 256
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was seen of each file of a catalogue, in its order.
+
+    Attributes:
+        digests: SHA-256 of the content, empty where the file cannot be read.
+        thumbs: uint8 of shape (n, 16, 16), grey.
+        sizes: int32 of shape (n, 2), width and height in pixels.
+        reasons: why the file is unusable, empty where it is fine.
+    """
+
+    digests: np.ndarray
+    thumbs: np.ndarray
+    sizes: np.ndarray
+    reasons: np.ndarray
+
+    def take(self, indices: np.ndarray) -> Inspection:
+        """The same for these rows."""
+        return Inspection(*(a[indices] for a in self._arrays()))
+
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        return self.digests, self.thumbs, self.sizes, self.reasons
+
+
+def workers() -> int:
+    """Threads for decoding; Pillow releases the interpreter while it decodes."""
+    return max(1, min(16, os.cpu_count() or 1))
+
+
+def _inspect_file(path: Path) -> tuple[str, np.ndarray, int, int, str]:
+    blank = np.zeros((THUMB, THUMB), np.uint8)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return "", blank, 0, 0, error.strerror or str(error)
+    digest = hashlib.sha256(content).hexdigest()
+    if not content:
+        return digest, blank, 0, 0, "empty file"
+    try:
+        thumb, width, height = thumbnail(content)
+    except BadImageError as error:
+        return digest, blank, 0, 0, str(error)
+    return digest, thumb, width, height, ""
+
+
+def _stat_key(path: Path) -> str:
+    try:
+        stat = path.stat()
+    except OSError:
+        return ""
+    return f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ino}"
+
+
+def _memory_file(catalog: Catalog) -> Path:
+    key = hashlib.sha256(f"{_VERSION}\0{catalog.root.resolve()}".encode()).hexdigest()[:16]
+    return cache_dir() / "inspected" / f"{key}.npz"
+
+
+def _recall(file: Path) -> dict[str, tuple[str, int]]:
+    """Id to (stat key, row) of what was seen before, empty where nothing usable is stored."""
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            keys = zip(stored["ids"].tolist(), stored["keys"].tolist(), strict=True)
+            return {sample: (key, row) for row, (sample, key) in enumerate(keys)}
+    except (OSError, ValueError, KeyError, EOFError):
+        return {}
+
+
+def inspect(catalog: Catalog, progress: Silent) -> Inspection:
+    """Read every file of the catalogue that is new or changed since the last time."""
+    file = _memory_file(catalog)
+    known = _recall(file)
+    paths = [catalog.path(i) for i in range(len(catalog))]
+    with ThreadPoolExecutor(workers()) as pool:
+        keys = list(pool.map(_stat_key, paths, chunksize=_CHUNK))
+    old = [known.get(s, ("", -1)) for s in catalog.ids]
+    rows = np.array(
+        [row if key and key == k else -1 for (key, row), k in zip(old, keys, strict=True)]
+    )
+    result = _blank(len(catalog))
+    if (rows >= 0).any():
+        with np.load(file, allow_pickle=False) as stored:
+            for name, array in vars(result).items():
+                array[rows >= 0] = stored[name][rows[rows >= 0]]
+    fresh = np.flatnonzero(rows < 0)
+    if fresh.size:
+        _read(paths, fresh, result, progress)
+        with new_file(file) as temporary:
+            ids = np.array(catalog.ids)
+            np.savez(temporary, ids=ids, keys=np.array(keys), **vars(result))
+    return result
+
+
+def _blank(n: int) -> Inspection:
+    return Inspection(
+        digests=np.zeros(n, "<U64"),
+        thumbs=np.zeros((n, THUMB, THUMB), np.uint8),
+        sizes=np.zeros((n, 2), np.int32),
+        reasons=np.zeros(n, "<U120"),
+    )
+
+
+def _read(paths: list[Path], rows: np.ndarray, into: Inspection, progress: Silent) -> None:
+    with progress.step("scan", len(rows)) as advance, ThreadPoolExecutor(workers()) as pool:
+        for start in range(0, len(rows), _CHUNK):
+            chunk = rows[start : start + _CHUNK]
+            for row, seen in zip(
+                chunk, pool.map(_inspect_file, [paths[i] for i in chunk]), strict=True
+            ):
+                into.digests[row], into.thumbs[row] = seen[0], seen[1]
+                into.sizes[row], into.reasons[row] = seen[2:4], seen[4]
+            advance(len(chunk))
+
+
+def usable(catalog: Catalog, seen: Inspection) -> tuple[Catalog, Inspection]:
+    """The catalogue without unusable files, which it lists in ``bad``.
+
+    Raises:
+        ZooError: no file is usable, or a class is left with fewer than two.
+    """
+    good = np.flatnonzero(seen.reasons == "")
+    bad = {catalog.ids[i]: str(seen.reasons[i]) for i in np.flatnonzero(seen.reasons != "")}
+    if not good.size:
+        first = next(iter(bad))
+        raise ZooError(
+            f"none of the {len(catalog)} files of {catalog.root} is a usable image: "
+            f"{first}: {bad[first]}"
+        )
+    kept = replace(catalog.take(good), bad=bad, digests=tuple(seen.digests[good].tolist()))
+    counts = Counter(kept.labels.tolist())
+    for index, name in enumerate(catalog.classes):
+        if counts[index] < 2:
+            some = f" ({len(bad)} files are unusable: {next(iter(bad))}: {bad[next(iter(bad))]})"
+            raise ZooError(
+                f"class {name!r} has {'one usable image' if counts[index] else 'no usable image'}"
+                f"{some if bad else ''}: at least two are needed, ten are a start"
+            )
+    return kept, seen.take(good)

@@ -1,0 +1,102 @@
+"""Decode every image once, for all members and epochs.
+
+The result is an array of uint8 pixels in one file, read through memory mapping: training touches
+only the pages it needs, and memory stays flat in the number of images. It is keyed by content, so
+that moved or relabelled files are not decoded again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from zoo.data.catalog import Catalog
+from zoo.data.decode import BadImageError, decode
+from zoo.data.inspect import workers
+from zoo.errors import ZooError, disk_errors
+from zoo.paths import cache_dir, new_folder
+from zoo.progress import Silent
+
+_CHUNK = 64
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Decoded images of a catalogue.
+
+    Attributes:
+        pixels: uint8 memory map of shape (m, size, size, 3), one row a distinct content.
+        rows: int64 of shape (n,), row of each sample of the catalogue.
+        key: identity of the array: contents, size and fit.
+    """
+
+    pixels: np.ndarray
+    rows: np.ndarray
+    key: str
+
+
+def prepare(catalog: Catalog, size: int, fit: str, progress: Silent) -> Prepared:
+    """The decoded images of a catalogue, from the cache where they are there.
+
+    Args:
+        catalog: inspected images.
+        size: side in pixels.
+        fit: see :func:`zoo.data.decode.decode`.
+        progress: shows the decoding.
+
+    Raises:
+        ZooError: the disk is full, or a file changed or vanished since it was inspected.
+    """
+    contents, first, rows = np.unique(catalog.digests, return_index=True, return_inverse=True)
+    key = _key(contents, size, fit)
+    folder = cache_dir() / "prepared" / key
+    if not (folder / "pixels.npy").is_file():
+        with new_folder(folder) as temporary:
+            _write(temporary, catalog, first, size, fit, progress)
+            about = {"size": size, "fit": fit, "images": len(first), "data": catalog.name}
+            (temporary / "about.json").write_text(json.dumps(about))
+    try:
+        pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ZooError(f"the cache at {folder} is damaged ({error}): remove that folder") from error
+    return Prepared(pixels, rows.astype(np.int64), key)
+
+
+def _key(contents: np.ndarray, size: int, fit: str) -> str:
+    digest = hashlib.sha256(f"{_VERSION}\0{size}\0{fit}\0".encode())
+    digest.update("".join(contents.tolist()).encode())
+    return digest.hexdigest()[:32]
+
+
+def _write(
+    folder: Path, catalog: Catalog, first: np.ndarray, size: int, fit: str, progress: Silent
+) -> None:
+    """Write ``pixels.npy`` front to back: a full disk then is an error, not a bus error."""
+
+    def load(index: int) -> np.ndarray:
+        path = catalog.path(index)
+        try:
+            return decode(path, size, fit)
+        except BadImageError as error:
+            raise ZooError(
+                f"{path} was readable a moment ago and is not now ({error}): run the command again"
+            ) from error
+
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(first), size, size, 3)}
+    with (
+        disk_errors(folder),
+        (folder / "pixels.npy").open("wb") as file,
+        progress.step("prepare", len(first)) as advance,
+        ThreadPoolExecutor(workers()) as pool,
+    ):
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(first), _CHUNK):
+            images = list(pool.map(load, first[start : start + _CHUNK].tolist()))
+            file.write(np.stack(images).tobytes())
+            advance(len(images))

@@ -1,0 +1,227 @@
+"""Where images come from: a folder, a CSV manifest, TensorFlow Datasets, or a built-in set.
+
+Each source gives a catalogue; nothing is decoded here.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from zoo.data import builtin
+from zoo.data.catalog import Catalog, make_catalog
+from zoo.errors import ZooError, nearest
+from zoo.paths import cache_dir, new_folder
+
+_SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+_SKIPPED = {"thumbs.db", "desktop.ini"}
+
+
+def scan(source: str) -> Catalog:
+    """Catalogue of a data source.
+
+    Args:
+        source: a folder of class folders; a folder with ``train`` and ``val`` or ``test`` (with
+            ``train`` and ``val`` alone, ``val`` is the held-out test); a ``.csv`` manifest with
+            the columns path, label and perhaps split; ``tfds:NAME``; or a built-in set's name.
+
+    Raises:
+        ZooError: nothing there, no images, or fewer than two classes.
+    """
+    if source in builtin.SETS:
+        catalog = builtin.load(source)
+    elif source.startswith("tfds:"):
+        catalog = _tfds(source.removeprefix("tfds:"))
+    else:
+        catalog = _local(source)
+    if not len(catalog):
+        raise ZooError(f"{source} holds no images: expected a folder for each class, with images")
+    if len(catalog.classes) < 2:
+        raise ZooError(
+            f"{source} holds one class ({catalog.classes[0]}): a classifier needs at least two, "
+            f"each in its own folder"
+        )
+    return catalog
+
+
+def _local(source: str) -> Catalog:
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _folder(path)
+    if path.is_file() and path.suffix.lower() in {".csv", ".tsv"}:
+        return _manifest(path)
+    if path.is_file():
+        raise ZooError(
+            f"--data {source} is a file: expected a folder, or a manifest ending in .csv"
+        )
+    hint = nearest(source, builtin.SETS) if os.sep not in source else "check the path"
+    raise ZooError(f"there is no data at {source}: {hint}")
+
+
+def _visible_folders(path: Path) -> list[Path]:
+    return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _folder(path: Path) -> Catalog:
+    folders = _visible_folders(path)
+    roles = {
+        f.name: _SPLIT_NAMES[f.name.lower()] for f in folders if f.name.lower() in _SPLIT_NAMES
+    }
+    if "train" not in roles.values():
+        return _catalog(path, [(f, "") for f in folders])
+    if len(set(roles.values())) < len(roles):
+        raise ZooError(f"{path} has two folders for one split: {', '.join(sorted(roles))}")
+    if "test" not in roles.values():
+        # as in iNaturalist-12K: what is called val is the only held-out data, so it is the test
+        roles = {name: "test" if role == "val" else role for name, role in roles.items()}
+    pairs = [(c, role) for name, role in roles.items() for c in _visible_folders(path / name)]
+    return _catalog(path, pairs)
+
+
+def _catalog(root: Path, class_folders: list[tuple[Path, str]]) -> Catalog:
+    rows = [
+        (file.relative_to(root).as_posix(), folder.name, split)
+        for folder, split in class_folders
+        for file in _files(folder)
+    ]
+    filled = {label for _, label, _ in rows}
+    empty = sorted({folder.name for folder, _ in class_folders} - filled)
+    if empty and filled:
+        raise ZooError(
+            f"class {empty[0]!r} of {root} has no files: add images, or remove its folder"
+        )
+    name = root.resolve().name
+    catalog = make_catalog(name, root, rows)
+    untrained = {catalog.classes[k] for k in set(catalog.labels[catalog.splits == "test"])} - {
+        catalog.classes[k] for k in set(catalog.labels[catalog.splits != "test"])
+    }
+    if untrained:
+        raise ZooError(
+            f"class {min(untrained)!r} of {root} is in the test images only: it cannot be learnt; "
+            f"remove it there, or add training images"
+        )
+    return catalog
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    seen = set()
+    for directory, subfolders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(directory)
+        if real in seen:  # a link to a folder above
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = sorted(s for s in subfolders if not s.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and name.lower() not in _SKIPPED:
+                yield Path(directory) / name
+
+
+def _manifest(path: Path) -> Catalog:
+    rows: list[tuple[str, str, str]] = []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+            missing = {"path", "label"} - set(reader.fieldnames or ())
+            if missing:
+                raise ZooError(
+                    f"manifest {path} has no column {min(missing)!r}: its first line must name "
+                    f"path, label and, if wanted, split; it is {','.join(reader.fieldnames or ())}"
+                )
+            rows.extend(_manifest_row(path, reader.line_num, row) for row in reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ZooError(f"manifest {path} is not a CSV file in UTF-8 ({error})") from error
+    twice = {sample for sample, _, _ in rows}
+    if len(twice) < len(rows):
+        counts: dict[str, int] = {}
+        for sample, _, _ in rows:
+            counts[sample] = counts.get(sample, 0) + 1
+        first = next(sample for sample, count in counts.items() if count > 1)
+        raise ZooError(f"manifest {path} lists {first} more than once: keep one line for it")
+    if rows and not any((path.parent / sample).is_file() for sample, _, _ in rows):
+        raise ZooError(
+            f"none of the {len(rows)} files of manifest {path} exists: paths are relative to the "
+            f"manifest's folder, the first is {rows[0][0]}"
+        )
+    return make_catalog(path.stem, path.parent, rows)
+
+
+def _manifest_row(path: Path, line: int, row: dict[str, str]) -> tuple[str, str, str]:
+    sample, label = (row.get("path") or "").strip(), (row.get("label") or "").strip()
+    if not sample or not label:
+        what = "path" if not sample else "label"
+        raise ZooError(f"line {line} of manifest {path} has no {what}: fill it in or remove it")
+    given = (row.get("split") or "").strip().lower()
+    if given and given not in _SPLIT_NAMES:
+        raise ZooError(
+            f"line {line} of manifest {path} has the split {given!r}: expected train, val, test "
+            f"or nothing"
+        )
+    root = path.parent.resolve()
+    full = Path(os.path.normpath(root / sample))  # normalized only: links inside may lead outside
+    if not full.is_relative_to(root):
+        raise ZooError(
+            f"line {line} of manifest {path} names {sample}, which lies outside the data folder "
+            f"{path.parent}: move the manifest above all images"
+        )
+    return full.relative_to(root).as_posix(), label, _SPLIT_NAMES.get(given, "")
+
+
+def _tfds(name: str) -> Catalog:
+    """A data set of TensorFlow Datasets, its encoded images written once below the cache."""
+    key = hashlib.sha256(name.encode()).hexdigest()[:8]
+    folder = cache_dir() / "tfds" / f"{name.replace('/', '-').replace(':', '-')}-{key}"
+    if not folder.is_dir():
+        with new_folder(folder) as temporary:
+            _export_tfds(name, temporary)
+    catalog = _folder(folder)
+    return make_catalog(
+        name.split("/")[0].split(":")[0],
+        folder,
+        [
+            (sample, catalog.classes[catalog.labels[i]], str(catalog.splits[i]))
+            for i, sample in enumerate(catalog.ids)
+        ],
+    )
+
+
+def _export_tfds(name: str, target: Path) -> None:
+    try:
+        import tensorflow_datasets as tfds
+
+        builder = tfds.builder(name)
+        builder.download_and_prepare()
+    except Exception as error:  # the library raises its own and its downloader's many errors
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise ZooError(
+            f"tfds:{name} could not be had ({reason[:200]}): check the name, or prepare it on a "
+            f"connected machine and set TFDS_DATA_DIR"
+        ) from error
+    features = builder.info.features
+    if not isinstance(features.get("label"), tfds.features.ClassLabel) or "image" not in features:
+        raise ZooError(
+            f"tfds:{name} is no image classification set: it has {', '.join(features)}, but "
+            f"image and label are needed"
+        )
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    for split in builder.info.splits:
+        role = _SPLIT_NAMES.get(split.split("[")[0])
+        if role is None:
+            continue
+        data = builder.as_dataset(split=split, decoders=decoders)
+        for i, example in enumerate(tfds.as_numpy(data)):
+            label = features["label"].int2str(int(example["label"])).replace("/", "-")
+            file = target / role / label / f"{i:07d}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(example["image"])

@@ -1,0 +1,152 @@
+"""Train, validation and test: stratified, seeded, copies of one image on one side.
+
+The test images are chosen first and never move: they depend on the data and ``split_seed`` alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from zoo.data.catalog import SPLITS, Catalog
+from zoo.errors import ZooError
+
+_RANK = {"": 0, "train": 1, "val": 2, "test": 3}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row indices of each split, int64, sorted, and what was set aside.
+
+    Attributes:
+        train, val, test: indices into the catalogue.
+        leaking: indices of images given as train or val that are copies of val or test images.
+    """
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+    leaking: np.ndarray
+
+    def rows(self, name: str) -> np.ndarray:
+        """Indices of the split of this name."""
+        rows: np.ndarray = getattr(self, name)
+        return rows
+
+
+def split(
+    catalog: Catalog,
+    groups: np.ndarray,
+    *,
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+) -> Split:
+    """Assign every image to a split, keeping what the source gives.
+
+    Args:
+        catalog: images with labels and given splits.
+        groups: int64 of shape (n,); images of one group stay together.
+        val_fraction: share of each class for validation, of what is not test.
+        test_fraction: share of each class for testing, where the source gives no test images.
+        seed: of the shuffling.
+
+    Raises:
+        ZooError: a class is left without training images.
+    """
+    given = catalog.splits.copy()
+    ranks = np.array([_RANK[s] for s in given])
+    top = np.zeros(groups.max() + 1, int)
+    np.maximum.at(top, groups, ranks)
+    # a copy of a test image must not be trained on: the test image stays, the copy is set aside
+    leaking = (ranks < top[groups]) & (top[groups] >= _RANK["val"])
+    free = (given == "") & ~leaking
+    for name, fraction, number in (("test", test_fraction, seed), ("val", val_fraction, seed + 1)):
+        if not (given == name).any():
+            if name == "val":
+                free |= (given == "train") & ~leaking
+            picked = _pick(catalog.labels, groups, free, fraction, number)
+            given[picked], free = name, free & ~picked
+    given[free] = "train"
+    given[leaking] = ""
+    rows = {name: np.flatnonzero(given == name) for name in SPLITS}
+    _check(catalog, rows)
+    return Split(**rows, leaking=np.flatnonzero(leaking))
+
+
+def _pick(
+    labels: np.ndarray, groups: np.ndarray, free: np.ndarray, fraction: float, seed: int
+) -> np.ndarray:
+    """Mask of a share of the free rows of each class, whole groups at a time."""
+    rng = np.random.default_rng(seed)
+    picked = np.zeros(len(labels), bool)
+    members: dict[int, list[int]] = {}
+    for i in np.flatnonzero(free).tolist():
+        members.setdefault(int(groups[i]), []).append(i)
+    for label in range(int(labels.max()) + 1):
+        # a group belongs to the class of its first image
+        own = [g for g, rows in members.items() if labels[rows[0]] == label]
+        count = sum(len(members[g]) for g in own)
+        wanted = max(round(count * fraction), 1) if len(own) > 1 else 0
+        for g in rng.permutation(np.array(own, dtype=np.int64)).tolist():
+            if wanted >= len(members[g]):
+                picked[members[g]] = True
+                wanted -= len(members[g])
+    return picked
+
+
+def folds(
+    labels: np.ndarray, groups: np.ndarray, count: int, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Stratified folds that keep groups together: (training rows, held-out rows) of each fold.
+
+    Args:
+        labels: int64 of shape (n,).
+        groups: int64 of shape (n,).
+        count: number of folds, at least 2.
+        seed: of the shuffling.
+
+    Raises:
+        ZooError: a class has fewer images than there are folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    fewest = int(np.bincount(labels).min())
+    if fewest < count:
+        raise ZooError(
+            f"--folds {count} needs at least {count} images of each class outside the test split, "
+            f"one class has {fewest}: use fewer folds"
+        )
+    alone = len(np.unique(groups)) == len(groups)
+    # without copies the plain splitter balances the classes exactly
+    splitter = (StratifiedKFold if alone else StratifiedGroupKFold)(
+        count, shuffle=True, random_state=seed
+    )
+    return list(splitter.split(np.zeros(len(labels)), labels, groups))
+
+
+def split_off(
+    labels: np.ndarray, groups: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two stratified parts that keep groups together: (rows that stay, rows that are split off).
+
+    Args:
+        labels: int64 of shape (n,).
+        groups: int64 of shape (n,).
+        fraction: share of each class that is split off.
+        seed: of the shuffling.
+    """
+    off = _pick(labels, groups, np.ones(len(labels), bool), fraction, seed)
+    return np.flatnonzero(~off), np.flatnonzero(off)
+
+
+def _check(catalog: Catalog, rows: dict[str, np.ndarray]) -> None:
+    for name in ("train", "val"):
+        counts = np.bincount(catalog.labels[rows[name]], minlength=len(catalog.classes))
+        if not counts.all() and (name == "train" or not counts.any()):
+            label = catalog.classes[int(np.argmin(counts))]
+            raise ZooError(
+                f"class {label!r} has no image left for {name}: add images of it, or lower the "
+                f"fractions for validation and test"
+            )

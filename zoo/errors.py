@@ -1,0 +1,50 @@
+"""The exceptions that are meant for users: one clear sentence each, exit code 2."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import errno
+from collections.abc import Iterable, Iterator
+
+
+class ZooError(ValueError):
+    """Something a user asked for cannot be done.
+
+    Its text says what is wrong, what was received and what to do instead.
+    """
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``did you mean 'x'?`` or the list of what there is, to end a message with."""
+    choices = list(known)
+    close = difflib.get_close_matches(name.lower(), choices, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"there is {', '.join(choices)}" if choices else "there is none yet"
+
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextlib.contextmanager
+def disk_errors(where: object) -> Iterator[None]:
+    """Turn a full or read-only disk into a sentence.
+
+    Raises:
+        ZooError: writing below ``where`` failed for want of space or permission.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise ZooError(
+                f"the disk is full: {where} could not be written ({error.strerror}); "
+                f"free some space, or put runs and cache elsewhere (ZOO_RUNS, ZOO_CACHE)"
+            ) from error
+        if error.errno in {errno.EACCES, errno.EROFS, errno.EPERM}:
+            raise ZooError(
+                f"{where} cannot be written ({error.strerror}): choose another place "
+                f"(ZOO_RUNS for runs, ZOO_CACHE for the cache)"
+            ) from error
+        raise

@@ -1,0 +1,71 @@
+"""Progress of long steps: a bar in a terminal, silence elsewhere.
+
+Code that works calls ``step`` and never asks where its messages go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+Advance = Callable[..., None]
+
+
+class Silent:
+    """Shows nothing; the default of the Python calls."""
+
+    @contextlib.contextmanager
+    def step(self, name: str, total: int) -> Iterator[Advance]:
+        """Context of one long step of ``total`` units; call what it gives as units are done."""
+        yield lambda count=1, note="": None
+
+    def say(self, text: str) -> None:
+        """A line worth reading once."""
+
+
+class Lines(Silent):
+    """Sentences on standard error, no bars: for logs and pipes."""
+
+    def say(self, text: str) -> None:
+        """Print the line to standard error."""
+        print(text, file=sys.stderr, flush=True)
+
+
+class Bars(Lines):
+    """A bar with rate and remaining time a step, on standard error."""
+
+    @contextlib.contextmanager
+    def step(self, name: str, total: int) -> Iterator[Advance]:
+        """See :class:`Silent`."""
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        columns = (
+            TextColumn("{task.description:<10}"),
+            BarColumn(24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("eta"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Progress(*columns, console=Console(stderr=True)) as bars:
+            task = bars.add_task(name, total=total, note="")
+
+            def advance(count: int = 1, note: str = "") -> None:
+                bars.update(task, advance=count, **({"note": note} if note else {}))
+
+            yield advance
+
+
+def for_terminal() -> Silent:
+    """Bars where a person watches standard error, lines elsewhere."""
+    return Bars() if sys.stderr.isatty() else Lines()

@@ -1,0 +1,257 @@
+"""Runs: directories that hold everything of a training, and exist whole or not at all.
+
+While it is written, a run lies under a hidden name beside its place and is locked by its process;
+it is renamed when complete.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import ZooError, disk_errors, nearest
+from zoo.paths import new_file, runs_dir
+
+if TYPE_CHECKING:
+    import keras
+
+    from ensembles import PredictionTable
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        path: its directory.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The run's name, unique in its folder."""
+        return self.path.name
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """Content of ``run.json``: settings, seed, versions, data, weights, timings.
+
+        Raises:
+            ZooError: missing or damaged.
+        """
+        return _read_json(self.path / "run.json")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings it was trained with, as ``Settings.of`` takes them."""
+        settings: dict[str, Any] = self.record["settings"]
+        return settings
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in the order of the model's outputs."""
+        classes: list[str] = self.record["classes"]
+        return classes
+
+    @cached_property
+    def metrics(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Split to metric to ``{"value", "low", "high", "n"}``.
+
+        Raises:
+            ZooError: missing or damaged.
+        """
+        return _read_json(self.path / "metrics.json")
+
+    def predictions(self, split: str = "test") -> PredictionTable:
+        """Stored predictions of ``val``, ``test`` or, of a run with folds, ``oof``.
+
+        Raises:
+            EnsembleError: not there, or damaged.
+        """
+        from ensembles import PredictionTable
+
+        return PredictionTable.load(self.path / "predictions" / f"{split}.npz")
+
+    @cached_property
+    def model(self) -> keras.Model:
+        """The classifier: RGB in 0..255, shape (n, height, width, 3), to probabilities (n, k).
+
+        Raises:
+            ZooError: missing or damaged.
+        """
+        from zoo.train.keras_setup import load_model
+
+        return load_model(self.path / "model.keras")
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ZooError(f"{path} is missing: the run is damaged; train it again") from None
+    except (OSError, ValueError) as error:
+        raise ZooError(f"{path} cannot be read ({error}): train the run again") from error
+    return content
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file whole or not at all."""
+    with new_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def finished(folder: str | Path | None = None) -> list[Run]:
+    """All finished runs of a folder, sorted by name."""
+    root = runs_dir(folder)
+    if not root.is_dir():
+        return []
+    return [Run(p) for p in sorted(root.iterdir()) if _NAME.fullmatch(p.name) and _is_run(p)]
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "run.json").is_file()
+
+
+def unfinished(folder: str | Path | None = None) -> list[str]:
+    """Names of interrupted runs, the most recent first."""
+    root = runs_dir(folder)
+    parts = [p for p in root.glob(".*.partial") if _is_run(p)] if root.is_dir() else []
+    parts.sort(key=lambda p: p.stat().st_mtime, reverse=True)
+    return [p.name[1 : -len(".partial")] for p in parts]
+
+
+def unfinished_record(name: str, folder: str | Path | None = None) -> dict[str, Any]:
+    """``run.json`` of an interrupted run.
+
+    Raises:
+        ZooError: there is none of this name.
+    """
+    there = unfinished(folder)
+    if name not in there:
+        hint = nearest(name, there) if there else "no run is unfinished"
+        raise ZooError(f"there is no unfinished run {name!r} to resume: {hint}")
+    return _read_json(runs_dir(folder) / f".{name}.partial" / "run.json")
+
+
+def open_run(name: str | Path, folder: str | Path | None = None) -> Run:
+    """The finished run of a name, or at a path.
+
+    Raises:
+        ZooError: no such run (the nearest name is given), or an unfinished one.
+    """
+    path = runs_dir(folder) / name
+    for candidate in (path, Path(name)):
+        if _is_run(candidate):
+            return Run(candidate)
+    if str(name) in unfinished(folder):
+        raise ZooError(
+            f"run {str(name)!r} is not finished: go on with `zoo finetune --resume --name {name}`"
+        )
+    hint = nearest(str(name), [run.name for run in finished(folder)])
+    raise ZooError(f"there is no run {str(name)!r} in {runs_dir(folder)}: {hint}")
+
+
+def check_name(name: str) -> str:
+    """The name, if it can be a run's.
+
+    Raises:
+        ZooError: it cannot be a plain file name.
+    """
+    if not _NAME.fullmatch(name):
+        raise ZooError(
+            f"{name!r} cannot name a run: use letters, digits, '.', '_' and '-', first a letter "
+            f"or digit, at most 100"
+        )
+    return name
+
+
+def free_name(stem: str, folder: str | Path | None = None) -> str:
+    """``stem-1``, or with the first number that neither a run nor an unfinished one has."""
+    root = runs_dir(folder)
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "run"
+    number = 1
+    while (root / f"{stem}-{number}").exists() or (root / f".{stem}-{number}.partial").exists():
+        number += 1
+    return f"{stem}-{number}"
+
+
+class RunWriter:
+    """A run in the making: a locked hidden directory that becomes the run.
+
+    Used as a context manager. When the block ends well after :meth:`complete`, the run is there;
+    when it is interrupted (Ctrl-C, kill), what was done stays for ``--resume``; when it fails
+    before a checkpoint was written, nothing stays.
+
+    Args:
+        name: the run's name.
+        folder: where runs lie.
+        resume: go on with an interrupted run of this name.
+
+    Raises:
+        ZooError: the name is taken, in use by another process, or there is nothing to resume.
+    """
+
+    def __init__(self, name: str, folder: str | Path | None = None, resume: bool = False) -> None:
+        self.name = check_name(name)
+        self._root = runs_dir(folder)
+        self.target = self._root / name
+        self.path = self._root / f".{name}.partial"
+        self.resumed = resume
+        if self.target.exists():
+            raise ZooError(
+                f"there is a run {name!r} in {self._root} already: choose another --name, or "
+                f"remove {self.target}"
+            )
+
+    def __enter__(self) -> RunWriter:
+        with disk_errors(self.path):
+            self._root.mkdir(parents=True, exist_ok=True)
+            fresh = not self.path.is_dir()
+            self.path.mkdir(exist_ok=True)
+            # the directory itself is locked: the lock ends with the process, however it ends
+            self._lock = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            raise ZooError(
+                f"run {self.name!r} is being written by another command: wait for it, or choose "
+                f"another --name"
+            ) from None
+        if not fresh and not self.resumed:
+            os.close(self._lock)
+            raise ZooError(
+                f"there is an unfinished run {self.name!r}: go on with --resume, or remove "
+                f"{self.path}"
+            )
+        return self
+
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        """Write ``run.json``."""
+        write_json(self.path / "run.json", record)
+
+    def complete(self) -> Run:
+        """Drop what only resuming needs, and give the directory its name."""
+        shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
+        os.rename(self.path, self.target)
+        return Run(self.target)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        failed = kind is not None and issubclass(kind, Exception)
+        if failed and not self.resumed and not (self.path / "checkpoints").is_dir():
+            shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)

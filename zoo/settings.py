@@ -1,0 +1,344 @@
+"""All settings of a training, in one typed and validated object.
+
+It is the source of the command's options, of what a ``--config`` file may hold, and of what
+``run.json`` records. Nothing here imports Keras.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from zoo.errors import ZooError, nearest
+
+
+def _option(
+    default: Any,
+    text: str,
+    *,
+    group: str,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    auto: str = "",
+) -> Any:
+    """A field with what a command line and a check need to know of it."""
+    about = {"help": text, "group": group, "low": low, "high": high}
+    return field(default=default, metadata={**about, "choices": choices, "auto": auto})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of ``zoo finetune``; None means that the backbone or the data decides.
+
+    ``Settings.of(...)`` checks every value; see ``describe()`` for ranges and meanings.
+    """
+
+    backbone: str
+    data: str = _option("", "folder, manifest.csv, tfds:NAME, or a built-in set", group="data")
+
+    fit: str = _option(
+        "squash",
+        "how an image becomes square: ignore its aspect ratio, cut the middle, or add borders",
+        group="data",
+        choices=("squash", "crop", "pad"),
+    )
+    val_fraction: float = _option(
+        0.15, "share of each class for validation", group="data", low=0.01, high=0.5
+    )
+    test_fraction: float = _option(
+        0.2,
+        "share of each class for testing, where the data has no test split",
+        group="data",
+        low=0.01,
+        high=0.5,
+    )
+    split_seed: int = _option(
+        0, "seed of the split; runs to be combined need the same", group="data", low=0
+    )
+    near_duplicates: bool = _option(
+        True, "keep near copies of an image on one side of the split", group="data"
+    )
+
+    weights: str | None = _option(
+        None,
+        "imagenet, none, or a weights file",
+        group="network",
+        auto="imagenet; none for cnn",
+    )
+    size: int | None = _option(
+        None, "input side in pixels", group="network", low=8, high=1024, auto="the backbone's own"
+    )
+    unfreeze: str | None = _option(
+        None,
+        "what to fine-tune: all, none (keep the probe), a number of upper blocks, or the name of "
+        "the lowest block",
+        group="network",
+        auto="the upper half; all from scratch",
+    )
+    blocks: int | None = _option(
+        None, "cnn: convolution blocks", group="network", low=1, high=8, auto="4"
+    )
+    filters: int | None = _option(
+        None, "cnn: filters of the first block", group="network", low=1, high=512, auto="32"
+    )
+    kernel_size: int | None = _option(
+        None, "cnn: side of the convolution kernels", group="network", low=1, high=11, auto="3"
+    )
+    dense_units: int | None = _option(
+        None, "cnn: units of the dense layer", group="network", low=1, high=4096, auto="128"
+    )
+    batch_norm: bool | None = _option(None, "cnn: batch normalization", group="network", auto="on")
+    block_dropout: float | None = _option(
+        None, "cnn: dropout after each block", group="network", low=0.0, high=0.9, auto="0"
+    )
+
+    epochs: int | None = _option(
+        None,
+        "epochs of fine-tuning",
+        group="training",
+        low=1,
+        high=1000,
+        auto="6; 40 from scratch",
+    )
+    batch_size: int = _option(32, "images a step", group="training", low=1, high=4096)
+    learning_rate: float | None = _option(
+        None,
+        "peak learning rate",
+        group="training",
+        low=1e-8,
+        high=10.0,
+        auto="by optimizer; higher from scratch",
+    )
+    optimizer: str = _option(
+        "adamw",
+        "optimizer",
+        group="training",
+        choices=("adamw", "adam", "sgd", "rmsprop"),
+    )
+    layer_decay: float = _option(
+        0.8,
+        "learning rate of a block relative to the block above it",
+        group="training",
+        low=0.1,
+        high=1.0,
+    )
+    patience: int = _option(
+        4,
+        "stop after this many epochs without a better validation loss; 0: never",
+        group="training",
+        low=0,
+        high=1000,
+    )
+    class_weights: str = _option(
+        "none",
+        "auto: weigh classes inversely to their frequency",
+        group="training",
+        choices=("none", "auto"),
+    )
+    folds: int = _option(
+        0,
+        "cross-validate with this many folds and keep the bagged models; 0: off",
+        group="training",
+        low=0,
+        high=20,
+    )
+    precision: str = _option(
+        "auto",
+        "auto: mixed on a GPU, float32 on a CPU",
+        group="training",
+        choices=("auto", "float32", "mixed"),
+    )
+    calibrate: bool = _option(
+        True, "scale the probabilities' temperature on validation", group="training"
+    )
+    seed: int = _option(
+        0, "seed of initialization, order and augmentation", group="training", low=0
+    )
+
+    l1: float = _option(
+        0.0, "L1 penalty on the trained kernels", group="regularization", low=0.0, high=10.0
+    )
+    l2: float | None = _option(
+        None,
+        "L2 penalty on the trained kernels",
+        group="regularization",
+        low=0.0,
+        high=10.0,
+        auto="chosen on validation for the head, none below",
+    )
+    dropout: float = _option(
+        0.0, "dropout before the head while fine-tuning", group="regularization", low=0.0, high=0.95
+    )
+    label_smoothing: float = _option(
+        0.1, "label smoothing while fine-tuning", group="regularization", low=0.0, high=0.9
+    )
+    augment: str = _option(
+        "standard",
+        "augmentation policy",
+        group="regularization",
+        choices=("none", "light", "standard", "strong"),
+    )
+    mix: str = _option(
+        "none",
+        "mix pairs of images",
+        group="regularization",
+        choices=("none", "cutmix", "mixup", "both"),
+    )
+    flip: str = _option(
+        "horizontal",
+        "mirroring that leaves the class as it is; part of every augmentation but none",
+        group="regularization",
+        choices=("none", "horizontal", "both"),
+    )
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], where: str = "") -> Settings:
+        """Settings from names and values, each checked.
+
+        Args:
+            values: setting to value; what is missing has its default.
+            where: named in messages, for instance the config file.
+
+        Raises:
+            ZooError: unknown setting, wrong type, out of range.
+        """
+        return cls(**check(values, where))
+
+    def changed(self, **values: Any) -> Settings:
+        """A checked copy with other values."""
+        return Settings.of({**self.as_dict(), **values})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Setting to value."""
+        return dataclasses.asdict(self)
+
+    def network_options(self) -> dict[str, Any]:
+        """Settings that only some backbones take, where they are given."""
+        names = ("blocks", "filters", "kernel_size", "dense_units", "batch_norm", "block_dropout")
+        return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+
+
+@dataclass(frozen=True)
+class Option:
+    """What is known of one setting: its name, plain type, default, meaning and range."""
+
+    name: str
+    type: type
+    default: Any
+    help: str
+    group: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+    auto: str
+
+    def range(self) -> str:
+        """The range in words, empty where anything goes."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if self.low is None:
+            return ""
+        return f"at least {self.low:g}" if self.high is None else f"{self.low:g} to {self.high:g}"
+
+
+def describe() -> dict[str, Option]:
+    """All settings but the backbone, in order of declaration."""
+    hints = get_type_hints(Settings)
+    options = {}
+    for f in dataclasses.fields(Settings):
+        if f.default is MISSING:
+            continue
+        kinds = [t for t in get_args(hints[f.name]) or (hints[f.name],) if t is not type(None)]
+        options[f.name] = Option(name=f.name, type=kinds[0], default=f.default, **f.metadata)
+    return options
+
+
+def check(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """The values with their exact types.
+
+    Raises:
+        ZooError: unknown setting, wrong type, out of range.
+    """
+    options, suffix = describe(), f" in {where}" if where else ""
+    checked = {}
+    for name, value in values.items():
+        if name == "backbone":
+            checked[name] = str(value)
+            continue
+        if name not in options:
+            hint = nearest(str(name), ["backbone", *options])
+            raise ZooError(f"there is no setting {name!r}{suffix}: {hint}")
+        checked[name] = _checked(options[name], value, suffix)
+    return checked
+
+
+def _checked(option: Option, value: Any, suffix: str) -> Any:
+    shown = f"{option.name}{suffix}"
+    if value is None and (option.default is None or option.default == ""):
+        return option.default
+    if option.type is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if option.name in {"unfreeze", "data", "weights"} and isinstance(value, int | Path):
+        value = str(value)
+    if type(value) is not option.type:
+        kind = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+        raise ZooError(f"{shown} must be {kind[option.type]}, not {value!r}")
+    if option.choices and value not in option.choices:
+        raise ZooError(
+            f"{shown} must be {option.range()}, not {value!r}: {nearest(value, option.choices)}"
+        )
+    below = option.low is not None and value < option.low
+    above = option.high is not None and value > option.high
+    if below or above or (option.type is float and not math.isfinite(value)):
+        raise ZooError(f"{shown} must be {option.range()}, not {value:g}")
+    if option.name == "folds" and value == 1:
+        raise ZooError(f"{shown} must be 0 (off) or at least 2, not 1")
+    return value
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Settings of a ``.toml``, ``.yaml`` or ``.json`` file; a run's ``run.json`` is one.
+
+    Raises:
+        ZooError: missing, not readable as its suffix says, or with an unknown setting.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ZooError(f"there is no config file {path}: check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ZooError(f"config file {path} cannot be read: {error}") from error
+    try:
+        values = _parse(text, path.suffix.lower())
+    except ValueError as error:  # of tomllib and json; yaml's is turned into one
+        first = " ".join(str(error).split())
+        raise ZooError(f"config file {path} is not valid {path.suffix[1:]}: {first}") from error
+    if values is None:
+        raise ZooError(f"config file {path} must end in .toml, .yaml or .json")
+    if not isinstance(values, dict):
+        raise ZooError(f"config file {path} must hold settings by name, not {values!r:.60}")
+    if isinstance(values.get("settings"), dict):
+        values = values["settings"]
+    return check(values, str(path))
+
+
+def _parse(text: str, suffix: str) -> Any:
+    if suffix == ".toml":
+        return tomllib.loads(text)
+    if suffix == ".json":
+        return json.loads(text)
+    if suffix in {".yaml", ".yml"}:
+        import yaml
+
+        try:
+            return yaml.safe_load(text) or {}
+        except yaml.YAMLError as error:
+            raise ValueError(str(error)) from error
+    return None

@@ -1,0 +1,199 @@
+"""Augmentation policies, as keras-cv layers in the input pipeline.
+
+Crops, flips and colour as in Szegedy et al. 2015 (arXiv 1409.4842) and Howard 2013
+(arXiv 1312.5402), Cutout (DeVries 2017, arXiv 1708.04552), MixUp (Zhang 2018, arXiv 1710.09412),
+CutMix (Yun 2019, arXiv 1905.04899).
+
+Every epoch builds its pipeline anew from a seed of its own, because keras-cv draws from several
+random sources whose state cannot be saved: so a resumed training sees the very images that an
+uninterrupted one sees. Streams run in parallel, each with its own layers and in its own order, so
+that the result does not depend on which thread is faster.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+_RANGE = (0, 255)
+_FLIPS = {"horizontal": "horizontal", "both": "horizontal_and_vertical"}
+_MAX_STREAMS = 8
+# area of the crop and its aspect ratio; brightness and contrast; side of the cut-out square
+_CROPS = {
+    "light": ((0.8, 1.0), (0.9, 1.1)),
+    "standard": ((0.5, 1.0), (0.75, 1.33)),
+    "strong": ((0.35, 1.0), (0.67, 1.5)),
+}
+_COLOUR = {"standard": (0.1, 0.2), "strong": (0.2, 0.4)}
+_CUTOUT = (0.1, 0.4)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is done to training images.
+
+    Attributes:
+        augment: ``none``, ``light``, ``standard`` or ``strong``.
+        mix: ``none``, ``cutmix``, ``mixup`` or ``both``, which alternate at random.
+        flip: ``none``, ``horizontal`` or ``both``.
+    """
+
+    augment: str
+    mix: str
+    flip: str
+
+    def layers(self, size: int) -> list[keras.layers.Layer]:
+        """New layers from float RGB in 0..255 to the same, for images of ``size`` pixels."""
+        import keras_cv
+
+        cv = keras_cv.layers
+        layers: list[keras.layers.Layer] = []
+        if self.augment == "none":
+            return layers
+        if self.flip != "none":
+            layers.append(cv.RandomFlip(_FLIPS[self.flip], seed=_draw()))
+        area, aspect = _CROPS[self.augment]
+        layers.append(
+            cv.RandomCropAndResize(
+                (size, size), crop_area_factor=area, aspect_ratio_factor=aspect, seed=_draw()
+            )
+        )
+        if self.augment in _COLOUR:
+            brightness, contrast = _COLOUR[self.augment]
+            layers.append(
+                cv.RandomBrightness((-brightness, brightness), value_range=_RANGE, seed=_draw())
+            )
+            layers.append(cv.RandomContrast(_RANGE, contrast, seed=_draw()))
+        if self.augment == "strong":
+            layers.append(cv.RandomCutout(_CUTOUT, _CUTOUT, seed=_draw()))
+        return layers
+
+    def mixers(self) -> list[keras.layers.Layer]:
+        """New layers that mix the images and labels of a batch."""
+        import keras_cv
+
+        made = []
+        if self.mix in {"cutmix", "both"}:
+            made.append(keras_cv.layers.CutMix(seed=_draw()))
+        if self.mix in {"mixup", "both"}:
+            made.append(keras_cv.layers.MixUp(seed=_draw()))
+        return made
+
+
+def _draw() -> int:
+    """A seed from Python's generator, which the epoch's seed has set."""
+    return random.randint(1, 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """The images that are trained on.
+
+    Attributes:
+        pixels: uint8 of shape (m, size, size, 3), may be memory-mapped.
+        rows: int64 of shape (n,), row of each sample.
+        targets: float32 of shape (n, k), soft labels.
+        weights: float32 of shape (n,), mean 1.
+    """
+
+    pixels: np.ndarray
+    rows: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        return int(self.pixels.shape[1])
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """A seed for this epoch alone, unrelated to its neighbours'."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0] >> 1)
+
+
+def batch_count(n: int, batch_size: int) -> int:
+    """Steps an epoch: full batches, or one short batch where there are fewer images."""
+    return max(1, n // batch_size)
+
+
+def epoch_dataset(
+    images: TrainingImages, policy: Policy, batch_size: int, seed: int, epoch: int
+) -> tf.data.Dataset:
+    """Shuffled, augmented batches of one epoch, a function of ``(seed, epoch)`` alone.
+
+    Returns:
+        Data set of (images (b, size, size, 3) float32, targets (b, k), weights (b,)).
+    """
+    import keras
+    import tensorflow as tf
+
+    number = epoch_seed(seed, epoch)
+    keras.utils.set_random_seed(number)
+    steps = batch_count(len(images.rows), batch_size)
+    order = np.random.default_rng(number).permutation(len(images.rows))
+    chunks = [order[i * batch_size : (i + 1) * batch_size] for i in range(steps)]
+    # one stream is ahead of two cores by far; more cores usually feed a GPU
+    count = min(max(1, (os.cpu_count() or 1) // 2), _MAX_STREAMS, steps)
+    streams = []
+    for i in range(count):
+        keras.utils.set_random_seed((number + i) % 2**31)
+        raw = _raw(images, chunks[i::count])
+        streams.append(raw.map(_augmenter(policy, images.size)).prefetch(2))
+    if count == 1:
+        return streams[0]
+    turns = tf.data.Dataset.range(count).repeat()
+    return tf.data.Dataset.choose_from_datasets(streams, turns, stop_on_empty_dataset=False)
+
+
+def _raw(images: TrainingImages, chunks: list[np.ndarray]) -> tf.data.Dataset:
+    import tensorflow as tf
+
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        for chunk in chunks:
+            yield images.pixels[images.rows[chunk]], images.targets[chunk], images.weights[chunk]
+
+    size, classes = images.size, images.targets.shape[1]
+    signature = (
+        tf.TensorSpec((None, size, size, 3), tf.uint8),
+        tf.TensorSpec((None, classes), tf.float32),
+        tf.TensorSpec((None,), tf.float32),
+    )
+    return tf.data.Dataset.from_generator(batches, output_signature=signature)
+
+
+def _augmenter(policy: Policy, size: int) -> Any:
+    import tensorflow as tf
+
+    layers, mixers = policy.layers(size), policy.mixers()
+
+    def augment(pixels: Any, targets: Any, weights: Any) -> tuple[Any, Any, Any]:
+        x = tf.cast(pixels, tf.float32)
+        for layer in layers:
+            x = layer(x, training=True)
+        if len(mixers) == 2:
+            x, targets = tf.cond(
+                tf.random.uniform(()) < 0.5,
+                lambda: _mixed(mixers[0], x, targets),
+                lambda: _mixed(mixers[1], x, targets),
+            )
+        elif mixers:
+            x, targets = _mixed(mixers[0], x, targets)
+        x = tf.ensure_shape(x, (None, size, size, 3))
+        return tf.clip_by_value(x, 0.0, 255.0), targets, weights
+
+    return augment
+
+
+def _mixed(layer: keras.layers.Layer, images: Any, targets: Any) -> tuple[Any, Any]:
+    mixed = layer({"images": images, "labels": targets}, training=True)
+    return mixed["images"], mixed["labels"]

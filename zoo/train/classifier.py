@@ -1,0 +1,142 @@
+"""The classifier: a backbone, a fixed standardization of its features, and a linear head.
+
+The probe fits the head, fine-tuning trains head and backbone, and the served model adds resizing
+and softmax around the very same layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backbones import Backbone
+from zoo.train.probe import Head
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A classifier in the making.
+
+    Attributes:
+        backbone: what gives the features.
+        logits: ``keras.Model`` from prepared RGB, shape (n, size, size, 3) in 0..255, to logits,
+            shape (n, k), float32 in any precision.
+        head: its last layer.
+    """
+
+    backbone: Backbone
+    logits: keras.Model
+    head: keras.layers.Dense
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return int(self.head.units)
+
+
+def make_classifier(
+    backbone: Backbone, head: Head | None, classes: int, dropout: float, from_scratch: bool
+) -> Classifier:
+    """Put a head on a backbone.
+
+    Args:
+        backbone: built backbone.
+        head: fitted probe to start from; a new random head on raw features where None.
+        classes: number of classes.
+        dropout: rate before the head, while training.
+        from_scratch: whether batch statistics are learnt; a pretrained network keeps its own,
+            which small batches of a new data set would only blur.
+    """
+    import keras
+    from keras import layers
+
+    size = backbone.size
+    rgb = keras.Input((size, size, 3), name="prepared_rgb")
+    x = backbone.model(rgb, training=None if from_scratch else False)
+    if head is not None:
+        variance = np.square(head.scale.astype(np.float64))
+        x = layers.Normalization(
+            mean=head.mean.tolist(), variance=variance.tolist(), name="standardize"
+        )(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="head_dropout")(x)
+    dense = layers.Dense(classes, name="head", dtype="float32")
+    logits = keras.Model(rgb, dense(x), name="logits")
+    if head is not None:
+        dense.set_weights([head.kernel, head.bias])
+    return Classifier(backbone, logits, dense)
+
+
+def set_trainable(classifier: Classifier, blocks: list[str], *, pretrained: bool) -> None:
+    """Let these blocks of the backbone, and the head, be trained.
+
+    In a pretrained network the batch normalization and the depthwise kernels keep their values
+    even in these blocks: they are a few percent of the parameters, but their gradients were
+    measured to take half of a training step on a CPU.
+    """
+    from keras import layers
+
+    kept = (layers.BatchNormalization, layers.DepthwiseConv2D) if pretrained else ()
+    for name in classifier.backbone.blocks:
+        for layer in classifier.backbone.layers_of(name):
+            layer.trainable = name in blocks and not isinstance(layer, kept)
+
+
+def regularize(classifier: Classifier, *, l1: float, l2: float | None, head_l2: float) -> None:
+    """Put penalties on the kernels that are trained; biases and normalization have none.
+
+    Args:
+        classifier: with its trainable blocks set.
+        l1, l2: strengths for all trained kernels, as in ``keras.regularizers.L1L2``; ``l2`` of
+            None means ``head_l2`` for the head and none below.
+        head_l2: the strength that the probe chose.
+    """
+    import keras
+
+    below = keras.regularizers.L1L2(l1=l1, l2=l2 or 0.0)
+    top = keras.regularizers.L1L2(l1=l1, l2=head_l2 if l2 is None else l2)
+    classifier.head.kernel.regularizer = top if l1 or top.l2 else None
+    for variable in classifier.backbone.model.trainable_variables:
+        if "kernel" in variable.name:
+            variable.regularizer = below if l1 or l2 else None
+
+
+def served_model(members: Sequence[tuple[Classifier, float]], size: int, fit: str) -> keras.Model:
+    """The model that is saved: RGB of any size in 0..255 to probabilities.
+
+    It resizes as images were prepared. The resizing is bilinear on whole images; on images that
+    are prepared already it changes nothing.
+
+    Args:
+        members: trained classifiers with their temperatures; of several, the probabilities are
+            averaged.
+        size: side in pixels of their input.
+        fit: ``squash``, ``crop`` or ``pad``.
+    """
+    import keras
+    from keras import layers
+
+    rgb = keras.Input((None, None, 3), name="rgb")
+    x = layers.Resizing(
+        size,
+        size,
+        interpolation="bilinear",
+        crop_to_aspect_ratio=fit == "crop",
+        pad_to_aspect_ratio=fit == "pad",
+        dtype="float32",
+        name="resize",
+    )(rgb)
+    outputs = []
+    for i, (classifier, temperature) in enumerate(members, start=1):
+        classifier.logits.name = f"logits_{i}"
+        scaled = layers.Rescaling(1 / temperature, dtype="float32", name=f"temperature_{i}")
+        softmax = layers.Softmax(dtype="float32", name=f"probabilities_{i}")
+        outputs.append(softmax(scaled(classifier.logits(x))))
+    mean = layers.Average(dtype="float32", name="mean")(outputs) if len(outputs) > 1 else outputs[0]
+    return keras.Model(rgb, mean, name="classifier")

@@ -1,0 +1,48 @@
+"""Features of a frozen backbone, computed once and kept.
+
+The key is the images, the network and its weights: another run, seed or fold on the same data
+finds them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from backbones import Backbone
+from zoo.data.prepare import Prepared
+from zoo.paths import cache_dir, new_file
+from zoo.progress import Silent
+from zoo.train.inference import run_batched
+
+
+def frozen_features(backbone: Backbone, prepared: Prepared, progress: Silent) -> np.ndarray:
+    """Features of all samples of the catalogue: float32 of shape (n, d).
+
+    Args:
+        backbone: with loaded weights; a random one has no features worth keeping.
+        prepared: the decoded images.
+        progress: shows the pass over the images.
+
+    Raises:
+        ZooError: the disk is full.
+    """
+    parts = (prepared.key, backbone.spec.name, str(backbone.digest), backbone.model.compute_dtype)
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    file = cache_dir() / "features" / f"{key}.npy"
+    features = _stored(file, len(prepared.pixels))
+    if features is None:
+        rows = np.arange(len(prepared.pixels))
+        features = run_batched(backbone.model, prepared.pixels, rows, progress, "features")
+        with new_file(file) as temporary:
+            np.save(temporary, features)
+    return features[prepared.rows]
+
+
+def _stored(file: object, count: int) -> np.ndarray | None:
+    try:
+        features: np.ndarray = np.load(file, allow_pickle=False)  # type: ignore[arg-type]
+    except (OSError, ValueError, EOFError):
+        return None  # not there or damaged: computed anew
+    return features if len(features) == count else None

@@ -1,0 +1,300 @@
+"""``zoo finetune``: from images to a trained, evaluated, reusable classifier."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ensembles import PredictionTable
+from zoo.data.dataset import Dataset, load
+from zoo.data.prepare import Prepared, prepare
+from zoo.data.split import folds, split_off
+from zoo.errors import ZooError
+from zoo.evaluate.metrics import evaluate
+from zoo.paths import new_file
+from zoo.progress import Silent
+from zoo.runs import Run, RunWriter, free_name, unfinished, unfinished_record, write_json
+from zoo.settings import Settings, check
+from zoo.train.member import Inputs, Member, Timings, build_backbone, train_member
+from zoo.train.plan import Resolved, gather, resolve
+from zoo.train.records import write_history, write_tensorboard
+
+_PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "scikit-learn", "scipy", "pillow")
+
+
+def finetune(
+    backbone: str | None = None,
+    data: str | Path | None = None,
+    *,
+    name: str | None = None,
+    runs: str | Path | None = None,
+    config: str | Path | None = None,
+    resume: bool = False,
+    progress: Silent | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a classifier on a folder of images.
+
+    The backbone's frozen features are computed once, a linear head is fitted on them (the probe),
+    and the upper blocks are fine-tuned from that head. What is better on validation is kept. The
+    test images are predicted once, at the end.
+
+    Args:
+        backbone: a family (``efficientnet``, ``resnet``, ``mobilenet``, ``cnn``) or variant.
+        data: see :func:`zoo.data.sources.scan`; the built-in ``elpv`` where None.
+        name: of the run; variant, data and a number where None.
+        runs: folder of the runs; ``ZOO_RUNS`` or ``./runs`` where None.
+        config: settings from a ``.toml``, ``.yaml`` or ``.json`` file, or a ``run.json``.
+        resume: go on with the interrupted run of this name, or the last interrupted one.
+        progress: shows the steps; silent where None.
+        **settings: see :class:`zoo.settings.Settings`.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        ZooError, BackboneError, EnsembleError: one sentence that says what is wrong.
+    """
+    progress = progress or Silent()
+    if resume:
+        given = {**settings, **({"backbone": backbone} if backbone else {})}
+        name, resolved = _interrupted(name, runs, given, data)
+    else:
+        resolved = resolve(gather(backbone, str(data) if data else None, config, settings))
+    timings = Timings()
+    if name is None:
+        stem = Path(resolved.settings.data.removeprefix("tfds:")).stem
+        name = free_name(f"{resolved.spec.name}-{stem}", runs)
+    with RunWriter(name, runs, resume) as writer:
+        with timings.stage("scan"):
+            dataset = load(resolved.settings, progress)
+        for sentence in data_remarks(dataset):
+            progress.say(sentence)
+        record = _record(resolved, dataset)
+        writer.write_record(record)
+        return _train(writer, resolved, dataset, record, timings, progress)
+
+
+def _interrupted(
+    name: str | None, runs: str | Path | None, given: Mapping[str, Any], data: object
+) -> tuple[str, Resolved]:
+    """Name and settings of the run to go on with."""
+    there = unfinished(runs)
+    if name is None and not there:
+        raise ZooError("there is no unfinished run to resume: start one without --resume")
+    name = name or there[0]
+    stored = Settings.of(unfinished_record(name, runs)["settings"], f"unfinished run {name!r}")
+    resolved = resolve(stored)
+    changed = {k: v for k, v in check({k: v for k, v in given.items() if v is not None}).items()}
+    if data is not None:
+        changed["data"] = str(data)
+    trial = resolve(stored.changed(**changed)) if changed else resolved
+    for key, value in trial.settings.as_dict().items():
+        if value != getattr(resolved.settings, key):
+            raise ZooError(
+                f"run {name!r} was begun with {key} {getattr(resolved.settings, key)!r}, not "
+                f"{value!r}: resume without it, or start another run"
+            )
+    return name, resolved
+
+
+def data_remarks(dataset: Dataset) -> list[str]:
+    """What a user should know of the data, a sentence each."""
+    catalog, split = dataset.catalog, dataset.split
+    parts = f"{len(split.train)} train, {len(split.val)} validation, {len(split.test)} test"
+    remarks = [f"{catalog.name}: {len(catalog)} images of {len(catalog.classes)} classes: {parts}"]
+    if catalog.bad:
+        remarks.append(f"{len(catalog.bad)} files are left out:")
+        shown = list(catalog.bad.items())[:10]
+        remarks += [f"  {sample}: {reason}" for sample, reason in shown]
+        if len(catalog.bad) > len(shown):
+            remarks.append(f"  and {len(catalog.bad) - len(shown)} more, all in run.json")
+    if len(split.leaking):
+        remarks.append(
+            f"{len(split.leaking)} training or validation images are copies of held-out images "
+            f"and are not trained on, the first is {catalog.ids[split.leaking[0]]}"
+        )
+    return remarks
+
+
+def _record(resolved: Resolved, dataset: Dataset) -> dict[str, Any]:
+    settings = resolved.settings
+    return {
+        "kind": "finetune",
+        "status": "running",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "settings": settings.as_dict(),
+        "classes": list(dataset.catalog.classes),
+        "data": dataset.summary(),
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
+        "machine": {"system": platform.platform(), "processor": platform.machine()},
+    }
+
+
+def _train(
+    writer: RunWriter,
+    resolved: Resolved,
+    dataset: Dataset,
+    record: dict[str, Any],
+    timings: Timings,
+    progress: Silent,
+) -> Run:
+    from zoo.train.keras_setup import import_keras, set_precision
+
+    started = time.perf_counter()
+    with timings.stage("import"):
+        import_keras()
+    settings = resolved.settings
+    assert settings.size is not None
+    precision = set_precision(settings.precision)
+    backbone = build_backbone(resolved)
+    with timings.stage("prepare"):
+        prepared = prepare(dataset.catalog, settings.size, settings.fit, progress)
+    features = None
+    if not resolved.from_scratch:
+        from zoo.train.features import frozen_features
+
+        with timings.stage("features"):
+            features = frozen_features(backbone, prepared, progress)
+    inputs = Inputs(resolved, dataset, prepared, features)
+    checkpoints = writer.path / "checkpoints"
+    parameters, digest = backbone.model.count_params(), backbone.digest
+    if settings.folds:
+        members, oof = _train_folds(inputs, checkpoints, timings, progress)
+    else:
+        member = train_member(
+            inputs,
+            backbone,
+            dataset.split.train,
+            dataset.split.val,
+            checkpoint=checkpoints / "last.npz",
+            timings=timings,
+            progress=progress,
+        )
+        members, oof = [member], None
+    record["weights"] = {"source": settings.weights, "sha256": digest}
+    record["network"] = {"precision": precision, "backbone_parameters": parameters}
+    _finish(writer, inputs, members, oof, record, timings, progress)
+    record["status"] = "complete"
+    record["seconds"] = {**timings.seconds, "total": round(time.perf_counter() - started, 3)}
+    writer.write_record(record)
+    return writer.complete()
+
+
+def _train_folds(
+    inputs: Inputs, checkpoints: Path, timings: Timings, progress: Silent
+) -> tuple[list[Member], np.ndarray]:
+    """A member for each fold, and out-of-fold probabilities of all rows that are not test rows.
+
+    Each member chooses (early stopping, penalty, temperature) on validation rows of its own, cut
+    from its training rows, so that its held-out fold has no say in it.
+    """
+    settings, data = inputs.resolved.settings, inputs.data
+    pool = np.sort(np.concatenate([data.split.train, data.split.val]))
+    labels, groups = inputs.labels[pool], data.groups[pool]
+    members, oof = [], np.zeros((len(data.catalog), inputs.classes), np.float32)
+    parts = folds(labels, groups, settings.folds, settings.split_seed)
+    for number, (rest, held) in enumerate(parts, start=1):
+        train, val = split_off(
+            labels[rest], groups[rest], settings.val_fraction, settings.split_seed + number
+        )
+        member = train_member(
+            inputs,
+            build_backbone(inputs.resolved),
+            pool[rest[train]],
+            pool[rest[val]],
+            checkpoint=checkpoints / f"fold{number}.npz",
+            timings=timings,
+            progress=progress,
+            label=f"fold {number}/{settings.folds}",
+        )
+        oof[pool[held]] = _predict([member], inputs.prepared, pool[held], inputs.resolved)
+        members.append(member)
+    return members, oof
+
+
+def _predict(
+    members: list[Member], prepared: Prepared, rows: np.ndarray, resolved: Resolved
+) -> np.ndarray:
+    """Probabilities as the saved model gives them, without its resizing."""
+    from zoo.train.calibrate import softmax
+    from zoo.train.inference import run_batched
+
+    each = [
+        softmax(
+            run_batched(m.classifier.logits, prepared.pixels, prepared.rows[rows]), m.temperature
+        )
+        for m in members
+    ]
+    mean: np.ndarray = np.mean(each, axis=0, dtype=np.float64).astype(np.float32)
+    return mean
+
+
+def _finish(
+    writer: RunWriter,
+    inputs: Inputs,
+    members: list[Member],
+    oof: np.ndarray | None,
+    record: dict[str, Any],
+    timings: Timings,
+    progress: Silent,
+) -> None:
+    """Predict validation and test once, evaluate, and write everything but ``run.json``."""
+    from zoo.train.classifier import served_model
+
+    settings, split = inputs.resolved.settings, inputs.data.split
+    assert settings.size is not None
+    with timings.stage("evaluate"):
+        rows = {"val": split.val, "test": split.test}
+        if oof is None:
+            tables = {
+                n: _predict(members, inputs.prepared, r, inputs.resolved) for n, r in rows.items()
+            }
+        else:
+            rows["oof"] = np.sort(np.concatenate([split.train, split.val]))
+            tables = {"oof": oof[rows["oof"]], "val": oof[split.val]}
+            tables["test"] = _predict(members, inputs.prepared, split.test, inputs.resolved)
+        metrics = {}
+        for name, probabilities in tables.items():
+            if len(probabilities):
+                _table(inputs, rows[name], probabilities, name).save(_new(writer, name))
+                metrics[name] = evaluate(inputs.labels[rows[name]], probabilities)
+    write_json(writer.path / "metrics.json", metrics)
+    record["kept"] = [
+        {"stage": m.stage, "best_epoch": m.best_epoch, "temperature": m.temperature, **m.stages}
+        for m in members
+    ]
+    write_history(writer.path / "history.csv", [m.history for m in members])
+    write_tensorboard(writer.path / "tensorboard", [m.history for m in members], settings, metrics)
+    model = served_model(
+        [(m.classifier, m.temperature) for m in members], settings.size, settings.fit
+    )
+    with new_file(writer.path / "model.keras") as temporary:
+        model.save(temporary)
+
+
+def _new(writer: RunWriter, split: str) -> Path:
+    folder = writer.path / "predictions"
+    folder.mkdir(exist_ok=True)
+    return folder / f"{split}.npz"
+
+
+def _table(
+    inputs: Inputs, rows: np.ndarray, probabilities: np.ndarray, split: str
+) -> PredictionTable:
+    catalog = inputs.data.catalog
+    return PredictionTable(
+        ids=np.array([catalog.ids[i] for i in rows], dtype=np.str_),
+        labels=catalog.labels[rows],
+        probabilities=probabilities,
+        classes=np.array(catalog.classes, dtype=np.str_),
+        split=split,
+        fingerprint=catalog.fingerprint(),
+    )

@@ -1,0 +1,242 @@
+"""One classifier from one set of training rows: probe, then fine-tune, and keep the better."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+import backbones
+from backbones import Backbone
+from zoo.data.dataset import Dataset
+from zoo.data.prepare import Prepared
+from zoo.progress import Silent
+from zoo.train.augment import Policy, TrainingImages, epoch_seed
+from zoo.train.calibrate import fit_temperature
+from zoo.train.classifier import (
+    Classifier,
+    make_classifier,
+    regularize,
+    set_trainable,
+)
+from zoo.train.fit import Plan, Validation, fit
+from zoo.train.inference import run_batched
+from zoo.train.plan import Resolved
+from zoo.train.probe import Head, choose_head, fit_head, soft_targets
+
+
+@dataclass
+class Timings:
+    """Wall seconds of each stage, summed over folds."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time of the block to a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - started
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What all members of a run share.
+
+    Attributes:
+        resolved: settings.
+        data: images with labels and split.
+        prepared: their pixels.
+        features: of the frozen backbone, float32 of shape (n, d); None from scratch.
+    """
+
+    resolved: Resolved
+    data: Dataset
+    prepared: Prepared
+    features: np.ndarray | None
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64 of shape (n,)."""
+        return self.data.catalog.labels
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.data.catalog.classes)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A trained classifier.
+
+    Attributes:
+        classifier: with the weights that are kept.
+        temperature: fitted on its validation rows.
+        stage: ``probe`` or ``finetune``: which of the two is kept.
+        best_epoch: of fine-tuning; 0 for the probe.
+        stages: what each stage reached on validation, for the record.
+        history: a row an epoch.
+    """
+
+    classifier: Classifier
+    temperature: float
+    stage: str
+    best_epoch: int
+    stages: dict[str, dict[str, float]]
+    history: list[dict[str, float]]
+
+
+def sample_weights(labels: np.ndarray, classes: int, kind: str) -> np.ndarray:
+    """Weights of samples with mean 1: equal, or inverse to the frequency of their class.
+
+    Args:
+        labels: int64 of shape (n,).
+        classes: number of classes.
+        kind: ``none`` or ``auto``.
+    """
+    if kind == "none":
+        return np.ones(len(labels), np.float32)
+    counts = np.bincount(labels, minlength=classes)
+    weights = (len(labels) / (np.maximum(counts, 1) * (counts > 0).sum()))[labels]
+    return (weights / weights.mean()).astype(np.float32)
+
+
+def build_backbone(resolved: Resolved) -> Backbone:
+    """The backbone with its weights; random ones follow from the seed.
+
+    Raises:
+        BackboneError: the weights cannot be had or do not fit.
+    """
+    import keras
+
+    settings = resolved.settings
+    keras.backend.clear_session()  # layer names, and so random draws, start afresh
+    keras.utils.set_random_seed(settings.seed % 2**31)
+    assert settings.weights is not None
+    return backbones.build(
+        resolved.spec.name,
+        size=settings.size,
+        weights=settings.weights,
+        options=resolved.options,
+    )
+
+
+def train_member(
+    inputs: Inputs,
+    backbone: Backbone,
+    train: np.ndarray,
+    val: np.ndarray,
+    *,
+    checkpoint: Path,
+    timings: Timings,
+    progress: Silent,
+    label: str = "finetune",
+) -> Member:
+    """Train on some rows of the catalogue, choose on others.
+
+    Args:
+        inputs: what all members share.
+        backbone: freshly built; it is changed.
+        train, val: row indices.
+        checkpoint: see :func:`zoo.train.fit.fit`.
+        timings: gets the stages' seconds.
+        progress: shows the steps.
+        label: of the fine-tuning step.
+    """
+    settings, labels = inputs.resolved.settings, inputs.labels
+    weights = sample_weights(labels[train], inputs.classes, settings.class_weights)
+    validation = Validation(inputs.prepared.pixels, inputs.prepared.rows[val], labels[val])
+    stages: dict[str, dict[str, float]] = {}
+    head, probe_logits, start_loss = None, None, float("inf")
+    if inputs.features is not None:
+        with timings.stage("probe"):
+            head = _probe(inputs, inputs.features, train, val, weights)
+            probe_logits = _logits(head, inputs.features[val])
+            start_loss, accuracy = validation.judge(probe_logits)
+            stages["probe"] = {"val_loss": start_loss, "val_accuracy": accuracy, "l2": head.l2}
+    classifier = make_classifier(
+        backbone, head, inputs.classes, settings.dropout, inputs.resolved.from_scratch
+    )
+    best_epoch, history = 0, []
+    if not inputs.resolved.probe_only:
+        with timings.stage("finetune"):
+            set_trainable(
+                classifier,
+                backbone.upper_blocks(settings.unfreeze or "all"),
+                pretrained=not inputs.resolved.from_scratch,
+            )
+            regularize(classifier, l1=settings.l1, l2=settings.l2, head_l2=head.l2 if head else 0.0)
+            images = _training_images(inputs, train, weights)
+            state = fit(
+                classifier,
+                images,
+                validation,
+                _plan(inputs.resolved),
+                start_loss=start_loss,
+                checkpoint=checkpoint,
+                progress=progress,
+                name=label,
+            )
+            best_epoch, history = state.best_epoch, state.history
+            reached = min(history, key=lambda row: row["val_loss"])
+            stages["finetune"] = {key: reached[key] for key in ("val_loss", "val_accuracy")}
+    logits = run_batched(classifier.logits, inputs.prepared.pixels, validation.rows)
+    return Member(
+        classifier,
+        fit_temperature(logits, labels[val]) if settings.calibrate else 1.0,
+        "finetune" if best_epoch else "probe",
+        best_epoch,
+        stages,
+        history,
+    )
+
+
+def _probe(
+    inputs: Inputs, features: np.ndarray, train: np.ndarray, val: np.ndarray, weights: np.ndarray
+) -> Head:
+    settings = inputs.resolved.settings
+    targets = soft_targets(inputs.labels[train], inputs.classes, 0.0)
+    if settings.l2 is not None:
+        return fit_head(
+            features[train], targets, l1=settings.l1, l2=settings.l2, sample_weight=weights
+        )
+    head, _ = choose_head(
+        (features[train], targets),
+        (features[val], inputs.labels[val]),
+        l1=settings.l1,
+        sample_weight=weights,
+    )
+    return head
+
+
+def _logits(head: Head, features: np.ndarray) -> np.ndarray:
+    return ((features - head.mean) / head.scale) @ head.kernel + head.bias
+
+
+def _training_images(inputs: Inputs, rows: np.ndarray, weights: np.ndarray) -> TrainingImages:
+    smoothing = inputs.resolved.settings.label_smoothing
+    targets = soft_targets(inputs.labels[rows], inputs.classes, smoothing)
+    return TrainingImages(inputs.prepared.pixels, inputs.prepared.rows[rows], targets, weights)
+
+
+def _plan(resolved: Resolved) -> Plan:
+    s = resolved.settings
+    assert s.epochs is not None and s.learning_rate is not None
+    return Plan(
+        epochs=s.epochs,
+        batch_size=s.batch_size,
+        learning_rate=s.learning_rate,
+        optimizer=s.optimizer,
+        layer_decay=s.layer_decay,
+        patience=s.patience,
+        policy=Policy(s.augment, s.mix, s.flip),
+        seed=epoch_seed(s.seed, 1_000_000),
+    )

@@ -1,0 +1,117 @@
+"""What a training will do, decided and checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import backbones
+from backbones import Spec
+from zoo.data import builtin
+from zoo.data.dataset import default_source
+from zoo.errors import ZooError
+from zoo.settings import Settings, check, read_config
+from zoo.train.rates import DEFAULT_RATES
+
+_EPOCHS, _EPOCHS_FROM_SCRATCH = 6, 40
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Settings with everything decided that was left open.
+
+    Attributes:
+        settings: all of them, nothing None but ``l2``.
+        spec: the backbone.
+        options: the backbone's own settings.
+    """
+
+    settings: Settings
+    spec: Spec
+    options: dict[str, Any]
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether the network starts from random weights."""
+        return self.settings.weights == "none"
+
+    @property
+    def probe_only(self) -> bool:
+        """Whether nothing but the head is trained."""
+        return self.settings.unfreeze == "none"
+
+
+def gather(
+    backbone: str | None,
+    data: str | None,
+    config: str | Path | None,
+    given: Mapping[str, Any],
+) -> Settings:
+    """Settings from, in rising order: defaults, the data set's own, the config file, the call.
+
+    Raises:
+        ZooError: unknown or invalid settings, no backbone, or no data and no default for it.
+    """
+    explicit = {k: v for k, v in given.items() if v is not None}
+    if backbone:
+        explicit["backbone"] = backbone
+    if data:
+        explicit["data"] = str(data)
+    values = {**(read_config(Path(config)) if config else {}), **check(explicit)}
+    if not values.get("backbone"):
+        raise ZooError(f"no backbone is given: choose one of {', '.join(backbones.families())}")
+    values["data"] = values.get("data") or default_source()
+    suited = builtin.SETS[values["data"]].settings if values["data"] in builtin.SETS else {}
+    return Settings.of({**suited, **values})
+
+
+def resolve(settings: Settings) -> Resolved:
+    """Decide what the settings leave to the backbone.
+
+    Raises:
+        BackboneError: unknown backbone, unknown option, too small a size, no such weights.
+        ZooError: settings that exclude each other.
+    """
+    spec = backbones.get(settings.backbone)
+    weights = settings.weights or ("none" if spec.weights == "none" else "imagenet")
+    given = settings.network_options()
+    spec, size, options = backbones.check(
+        spec.name,
+        size=settings.size or _natural_size(settings, spec),
+        weights=weights,
+        options=given,
+    )
+    scratch = weights == "none"
+    unfreeze = settings.unfreeze or ("all" if scratch else spec.unfreeze)
+    if scratch and unfreeze != "all":
+        raise ZooError(
+            f"--unfreeze {unfreeze} would leave random weights untrained: {spec.name} starts from "
+            f"scratch, so use --unfreeze all, or give --weights"
+        )
+    backbones.upper_blocks(spec.name, spec.blocks_for(options), unfreeze)
+    decided = settings.changed(
+        backbone=spec.name,
+        data=_absolute(settings.data),
+        weights=weights if weights in {"imagenet", "none"} else _absolute(weights),
+        size=size,
+        unfreeze=unfreeze,
+        epochs=settings.epochs or (_EPOCHS_FROM_SCRATCH if scratch else _EPOCHS),
+        learning_rate=settings.learning_rate or DEFAULT_RATES[settings.optimizer][scratch],
+        **options,
+    )
+    return Resolved(decided, spec, options)
+
+
+def _natural_size(settings: Settings, spec: Spec) -> int | None:
+    """The size of a built-in set of tiny images, for a network without one of its own."""
+    tiny = builtin.SETS[settings.data].size if settings.data in builtin.SETS else None
+    if not tiny or spec.weights != "none":
+        return None
+    return max(tiny, spec.min_size)
+
+
+def _absolute(source: str) -> str:
+    path = Path(source).expanduser()
+    return str(path.resolve()) if path.exists() and source not in builtin.SETS else source

@@ -1,0 +1,185 @@
+"""The probe: a convex head on frozen features, fitted to its optimum in seconds.
+
+Multinomial logistic regression on standardized features,
+
+    mean over samples of w_i * CE(t_i, softmax(z_i W + b)) + l1 * |W|_1 + l2 * |W|_2^2,
+
+with the same meaning of ``l1`` and ``l2`` as ``keras.regularizers.L1L2``. Minimized with L-BFGS-B;
+for ``l1`` the kernel is split into positive and negative parts, which makes the problem smooth and
+gives exact zeros. (Linear probing before fine-tuning: Kumar et al. 2022, arXiv 2202.10054.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import log_softmax
+
+# from nearly unregularized to features all but ignored
+L2_GRID = (1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
+_MAX_ITERATIONS = 400
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear head on standardized features.
+
+    Attributes:
+        mean, scale: float32 of shape (d,); features x enter as (x - mean) / scale.
+        kernel: float32 of shape (d, k).
+        bias: float32 of shape (k,).
+        l2: the strength it was fitted with.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    kernel: np.ndarray
+    bias: np.ndarray
+    l2: float
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Class probabilities, float32 of shape (n, k), of features of shape (n, d)."""
+        logits = ((features - self.mean) / self.scale) @ self.kernel + self.bias
+        return np.exp(log_softmax(logits, axis=1)).astype(np.float32)
+
+
+def soft_targets(labels: np.ndarray, classes: int, smoothing: float) -> np.ndarray:
+    """One-hot labels mixed with the uniform distribution: float32 of shape (n, classes).
+
+    Label smoothing as in Szegedy et al. 2015 (arXiv 1512.00567).
+    """
+    one_hot = np.eye(classes, dtype=np.float32)[labels]
+    return one_hot * (1.0 - smoothing) + smoothing / classes
+
+
+def standardization(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of each feature and one scale for all: shapes (d,) and (d,).
+
+    One scale, because pretrained features that vary more also matter more: a scale for each was
+    measured to cost 0.02 to 0.03 of validation log loss.
+    """
+    mean = features.mean(axis=0, dtype=np.float64)
+    scale = max(float((features - mean).std(dtype=np.float64)), 1e-6)
+    return mean.astype(np.float32), np.full(len(mean), scale, np.float32)
+
+
+def fit_head(
+    features: np.ndarray,
+    targets: np.ndarray,
+    *,
+    l1: float,
+    l2: float,
+    sample_weight: np.ndarray | None = None,
+    start: Head | None = None,
+) -> Head:
+    """Fit a head.
+
+    Args:
+        features: float32 of shape (n, d).
+        targets: float32 of shape (n, k), rows sum to one.
+        l1, l2: strength of the penalties on the kernel, at least 0.
+        sample_weight: float of shape (n,), mean 1; uniform where None.
+        start: head to start from, for instance the next stronger ``l2``; it also gives the
+            standardization.
+    """
+    mean, scale = (start.mean, start.scale) if start else standardization(features)
+    z = (features - mean) / scale
+    shape = (z.shape[1], targets.shape[1])
+    kernel = start.kernel if start else np.zeros(shape, np.float32)
+    bias = start.bias if start else np.log(np.maximum(targets.mean(axis=0), 1e-6))
+    weight = np.ones(len(z)) if sample_weight is None else sample_weight
+    smooth = _objective(z, targets, weight.astype(np.float32) / len(z), l2)
+    kernel, bias = (_minimize_l1 if l1 > 0 else _minimize)(smooth, kernel, bias, l1)
+    return Head(mean, scale, kernel.astype(np.float32), bias.astype(np.float32), l2)
+
+
+Objective = Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray, np.ndarray]]
+
+
+def _objective(z: np.ndarray, targets: np.ndarray, weight: np.ndarray, l2: float) -> Objective:
+    """The smooth part: (kernel, bias) to value, gradient of kernel, gradient of bias."""
+
+    def evaluate(kernel: np.ndarray, bias: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        # the products in float32, the sums that steer the search in float64
+        logits = z @ kernel.astype(np.float32) + bias.astype(np.float32)
+        log_p = log_softmax(logits.astype(np.float64), axis=1)
+        value = -float(weight @ (targets * log_p).sum(axis=1)) + l2 * float((kernel**2).sum())
+        residual = ((np.exp(log_p) - targets) * weight[:, None]).astype(np.float32)
+        return value, z.T @ residual + 2 * l2 * kernel, residual.sum(axis=0)
+
+    return evaluate
+
+
+def _search(function: Callable, start: np.ndarray, bounds: list | None = None) -> np.ndarray:
+    options = {"maxiter": _MAX_ITERATIONS, "maxcor": 20, "ftol": 1e-7, "gtol": 1e-5}
+    found = minimize(function, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    x: np.ndarray = found.x
+    return x
+
+
+def _minimize(
+    smooth: Objective, kernel: np.ndarray, bias: np.ndarray, _l1: float
+) -> tuple[np.ndarray, np.ndarray]:
+    size = kernel.size
+
+    def function(x: np.ndarray) -> tuple[float, np.ndarray]:
+        value, dk, db = smooth(x[:size].reshape(kernel.shape), x[size:])
+        return value, np.concatenate([dk.ravel(), db]).astype(np.float64)
+
+    x = _search(function, np.concatenate([kernel.ravel(), bias]).astype(np.float64))
+    return x[:size].reshape(kernel.shape), x[size:]
+
+
+def _minimize_l1(
+    smooth: Objective, kernel: np.ndarray, bias: np.ndarray, l1: float
+) -> tuple[np.ndarray, np.ndarray]:
+    size = kernel.size
+
+    def function(x: np.ndarray) -> tuple[float, np.ndarray]:
+        up, down = x[:size], x[size : 2 * size]
+        value, dk, db = smooth((up - down).reshape(kernel.shape), x[2 * size :])
+        dk = dk.ravel()
+        total = value + l1 * float(up.sum() + down.sum())
+        return total, np.concatenate([dk + l1, l1 - dk, db]).astype(np.float64)
+
+    flat = kernel.ravel()
+    start = np.concatenate([np.maximum(flat, 0), np.maximum(-flat, 0), bias]).astype(np.float64)
+    bounds = [(0, None)] * (2 * size) + [(None, None)] * bias.size
+    x = _search(function, start, bounds)
+    return (x[:size] - x[size : 2 * size]).reshape(kernel.shape), x[2 * size :]
+
+
+def choose_head(
+    train: tuple[np.ndarray, np.ndarray],
+    val: tuple[np.ndarray, np.ndarray],
+    *,
+    l1: float,
+    sample_weight: np.ndarray | None = None,
+) -> tuple[Head, list[tuple[float, float]]]:
+    """Fit heads from strong to weak ``l2``, each starting from the last; keep the best on val.
+
+    Args:
+        train: features (n, d) and soft targets (n, k).
+        val: features (m, d) and integer labels (m,).
+        l1: strength of the other penalty.
+        sample_weight: of the training samples.
+
+    Returns:
+        The head of lowest validation log loss, and (l2, validation log loss) of all tried.
+    """
+    tried: list[tuple[float, float]] = []
+    best = head = None
+    rows = np.arange(len(val[1]))
+    for l2 in L2_GRID:
+        head = fit_head(*train, l1=l1, l2=l2, sample_weight=sample_weight, start=head)
+        p = head.probabilities(val[0])[rows, val[1]]
+        tried.append((l2, float(-np.log(np.maximum(p, 1e-12)).mean())))
+        if tried[-1][1] <= min(loss for _, loss in tried):
+            best = head
+        elif tried[-1][1] > 1.02 * min(loss for _, loss in tried):
+            break  # along the path the loss falls and then rises; this is the rise
+    assert best is not None
+    return best, tried

@@ -1,0 +1,66 @@
+"""What is kept of the course of a training: a CSV file, and TensorBoard's scalars and HParams."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.paths import new_file
+from zoo.settings import Settings
+
+History = Sequence[Mapping[str, float]]
+COLUMNS = (
+    "fold",
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "learning_rate",
+    "seconds",
+)
+
+
+def write_history(path: Path, histories: Sequence[History]) -> None:
+    """A row an epoch; folds are numbered from 1, a training without folds is fold 0.
+
+    ``val_loss`` is the log loss of the averaged weights at the best temperature.
+    """
+    with new_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        for number, history in enumerate(histories, start=len(histories) > 1):
+            for row in history:
+                writer.writerow({"fold": number, **row})
+
+
+def write_tensorboard(
+    folder: Path,
+    histories: Sequence[History],
+    settings: Settings,
+    metrics: Mapping[str, Mapping[str, Mapping[str, Any]]],
+) -> None:
+    """Scalars an epoch for each fold, the final metrics, and the settings as HParams.
+
+    Written from the history at the end, so that a resumed training leaves no doubled points.
+    """
+    import tensorflow as tf
+    from tensorboard.plugins.hparams import api as hparams
+
+    shutil.rmtree(folder, ignore_errors=True)
+    for number, history in enumerate(histories, start=1):
+        place = folder / f"fold{number}" if len(histories) > 1 else folder
+        with tf.summary.create_file_writer(str(place)).as_default():
+            for row in history:
+                for key in COLUMNS[2:]:
+                    tf.summary.scalar(key, row[key], step=int(row["epoch"]))
+    with tf.summary.create_file_writer(str(folder)).as_default():
+        values = {k: v for k, v in settings.as_dict().items() if v is not None}
+        hparams.hparams(values)
+        for split, numbers in metrics.items():
+            for name, entry in numbers.items():
+                if entry["value"] is not None:
+                    tf.summary.scalar(f"{split}/{name}", entry["value"], step=0)
