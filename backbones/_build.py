@@ -52,10 +52,10 @@ class Backbone:
         import keras
 
         names = list(self.blocks)
-        upto = keras.Model(self.model.inputs, self._end(block)).layers
+        upto = keras.Model(self.model.inputs[0], self._end(block)).layers
         if block == names[0]:
             return list(upto)
-        below = keras.Model(self.model.inputs, self._end(names[names.index(block) - 1])).layers
+        below = keras.Model(self.model.inputs[0], self._end(names[names.index(block) - 1])).layers
         known = {layer.name for layer in below}
         return [layer for layer in upto if layer.name not in known]
 
@@ -70,7 +70,7 @@ class Backbone:
         if block == names[0]:
             return None, self.model
         edge = self._end(names[names.index(block) - 1])
-        return keras.Model(self.model.inputs, edge), keras.Model(edge, self.model.outputs)
+        return keras.Model(self.model.inputs[0], edge), keras.Model(edge, self.model.outputs[0])
 
     def _end(self, block: str) -> Any:
         return self.model.get_layer(self.blocks[block]).output

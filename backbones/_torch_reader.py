@@ -5,14 +5,18 @@ pickles followed by the raw bytes of the storages:
 
     magic number, protocol version, system info, the state dict, the storage keys, storages...
 
-Unpickling may call whatever a file names, so the unpickler here knows five names and refuses all
-others by name. Sizes and offsets are checked against the file before anything is allocated.
+Unpickling may call whatever a file names, so the unpickler here knows a handful of names and
+refuses all others by name. Instructions, sizes and offsets are checked against the file before
+anything is allocated.
 """
 
 from __future__ import annotations
 
 import collections
+import math
 import pickle
+import pickletools
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +35,12 @@ _DTYPES = {
     "LongStorage": np.dtype("<i8"),
     "IntStorage": np.dtype("<i4"),
 }
+# all that torch.save writes
+_INSTRUCTIONS = re.compile(
+    r"PROTO|STOP|MARK|NONE|NEW(TRUE|FALSE)|BININT[12]?|LONG1|BINFLOAT|BINUNICODE|(SHORT_)?BINSTRING"
+    r"|EMPTY_(DICT|LIST|TUPLE)|TUPLE[123]?|APPENDS?|SETITEMS?|GLOBAL|REDUCE|BUILD|BINPERSID"
+    r"|(LONG_)?BIN(PUT|GET)"
+)
 
 
 @dataclass(eq=False)
@@ -56,6 +66,8 @@ class _Tensor:
             raise ValueError("a tensor with a negative extent")
         if 0 in self.shape:
             return np.empty(self.shape, data.dtype)
+        if math.prod(self.shape) > data.size:  # strides of 0 can make much of little
+            raise ValueError("a tensor larger than its storage")
         last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
         if last >= data.size:
             raise ValueError("a tensor that reaches outside its storage")
@@ -96,6 +108,20 @@ class _Unpickler(pickle.Unpickler):
         return self.storages.setdefault(str(key), _Storage(dtype, int(length)))
 
 
+def _load(file: BinaryIO, size: int) -> tuple[Any, dict[str, _Storage]]:
+    """The next pickle of the file, and the storages that it announces."""
+    start = file.tell()
+    for instruction, argument, _ in pickletools.genops(file):
+        if not _INSTRUCTIONS.fullmatch(instruction.name):
+            raise ValueError(f"the pickle instruction {instruction.name}")
+        # the unpickler makes room for all numbers up to this one
+        if instruction.name == "LONG_BINPUT" and int(argument or 0) > size:
+            raise ValueError("a memo number larger than the file")
+    file.seek(start)
+    unpickler = _Unpickler(file, size)
+    return unpickler.load(), unpickler.storages
+
+
 def _read_storage(file: BinaryIO, storage: _Storage) -> None:
     (length,) = struct.unpack("<q", file.read(8))
     if length != storage.length:
@@ -107,13 +133,12 @@ def _read_storage(file: BinaryIO, storage: _Storage) -> None:
 def _read(path: Path) -> dict[str, np.ndarray]:
     size = path.stat().st_size
     with path.open("rb") as file:
-        header = [_Unpickler(file, size).load() for _ in range(3)]
+        header = [_load(file, size)[0] for _ in range(3)]
         if header[0] != _MAGIC or header[1] != _PROTOCOL:
             raise ValueError("not a legacy PyTorch file")
-        reader = _Unpickler(file, size)
-        state = reader.load()
-        for key in _Unpickler(file, size).load():
-            _read_storage(file, reader.storages[str(key)])
+        state, storages = _load(file, size)
+        for key in _load(file, size)[0]:
+            _read_storage(file, storages[str(key)])
     return {str(k): v.array() for k, v in state.items() if isinstance(v, _Tensor)}
 
 

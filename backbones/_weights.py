@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,7 +85,9 @@ def load_keras_weights(spec: Spec, model: keras.Model, path: Path) -> None:
             f"weights file {path} of {spec.name} must end in .h5 or .weights.h5 (Keras)"
         )
     try:
-        model.load_weights(path)
+        with warnings.catch_warnings():  # of all that does not fit; the error below says it once
+            warnings.simplefilter("ignore")
+            model.load_weights(path)
     except Exception as error:  # h5py and keras raise OSError, ValueError, KeyError...
         first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise BackboneError(

@@ -234,5 +234,22 @@ def build_application(
     model = from_applications(
         spec, weights, lambda w: construct(False, weights=w, input_shape=(size, size, 3))
     )
+    if spec.name == "efficientnet-b0" and weights not in {"imagenet", "none"}:
+        _divide_by_root_of_std(model)
     features = keras.layers.GlobalAveragePooling2D(name="pool")(model.output)
-    return keras.Model(model.inputs, features, name=spec.name)
+    return keras.Model(model.inputs[0], features, name=spec.name)
+
+
+def _divide_by_root_of_std(model: keras.Model) -> None:
+    """Scale as the ImageNet weights of B0 need it, which Keras does only where it fetches them.
+
+    See EfficientNet in keras.applications. Weights that were trained from scratch have the initial
+    statistics and stay as they are.
+    """
+    from keras import layers
+
+    layer = next(x for x in model.layers if isinstance(x, layers.Normalization))
+    mean, variance, count = layer.get_weights()
+    if (variance != 1).any():
+        layer.set_weights([mean, variance**1.5, count])
+        layer.finalize_state()

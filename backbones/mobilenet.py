@@ -55,7 +55,7 @@ def build_v2(spec: Spec, size: int, weights: str, options: Mapping[str, Any]) ->
 
     model = from_applications(spec, weights, construct)
     features = keras.layers.GlobalAveragePooling2D(name="pool")(model.output)
-    return keras.Model(model.inputs, features, name=spec.name)
+    return keras.Model(model.inputs[0], features, name=spec.name)
 
 
 @register(
@@ -116,4 +116,4 @@ def build_v3(spec: Spec, size: int, weights: str, options: Mapping[str, Any]) ->
         lambda w: construct(include_top=False, weights=w, input_shape=(size, size, 3)),
     )
     features = keras.layers.GlobalAveragePooling2D(name="pool")(model.output)
-    return keras.Model(model.inputs, features, name=spec.name)
+    return keras.Model(model.inputs[0], features, name=spec.name)

@@ -86,4 +86,4 @@ def build_resnet(spec: Spec, size: int, weights: str, options: Mapping[str, Any]
 
     model = from_applications(spec, weights, construct)
     features = keras.layers.GlobalAveragePooling2D(name="pool")(model.output)
-    return keras.Model(model.inputs, features, name=spec.name)
+    return keras.Model(model.inputs[0], features, name=spec.name)

@@ -85,5 +85,5 @@ class PredictionTable:
             if isinstance(error, EnsembleError):
                 raise
             raise EnsembleError(f"prediction table {path} is damaged: {error}") from error
-        scalars = {name: str(values.pop(name)) for name in ("split", "fingerprint")}
-        return cls(**values, **scalars)
+        split, fingerprint = (str(values.pop(name)) for name in ("split", "fingerprint"))
+        return cls(**values, split=split, fingerprint=fingerprint)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,17 +35,18 @@ def new_folder(target: Path) -> Iterator[Path]:
     """
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        hidden = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        folder = hidden / target.name  # inside, since mkdtemp gives no rights to anybody else
         try:
+            folder.mkdir()
             yield folder
-            with contextlib.suppress(FileExistsError):
+            try:
                 folder.rename(target)
-        except OSError as error:
-            if not target.is_dir():  # renaming onto a folder with content: somebody was faster
-                raise
-            del error
+            except OSError:
+                if not target.is_dir():  # otherwise it has content: somebody was faster
+                    raise
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(hidden, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -57,7 +59,7 @@ def new_file(target: Path) -> Iterator[Path]:
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         # the suffix stays, because NumPy and Keras read the format from it
-        temporary = target.with_name(f".{os.getpid()}.{target.name}")
+        temporary = target.with_name(f".{os.getpid()}-{threading.get_ident()}.{target.name}")
         try:
             yield temporary
             temporary.replace(target)

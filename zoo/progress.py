@@ -61,7 +61,9 @@ class Bars(Lines):
             task = bars.add_task(name, total=total, note="")
 
             def advance(count: int = 1, note: str = "") -> None:
-                bars.update(task, advance=count, **({"note": note} if note else {}))
+                bars.advance(task, count)
+                if note:
+                    bars.update(task, note=note)
 
             yield advance
 

@@ -90,7 +90,7 @@ class Run:
         Raises:
             ZooError: missing or damaged.
         """
-        from zoo.train.keras_setup import load_model
+        from zoo.keras_setup import load_model
 
         return load_model(self.path / "model.keras")
 
@@ -247,11 +247,12 @@ class RunWriter:
     def complete(self) -> Run:
         """Drop what only resuming needs, and give the directory its name."""
         shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
-        os.rename(self.path, self.target)
+        self.path.rename(self.target)
         return Run(self.target)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         failed = kind is not None and issubclass(kind, Exception)
-        if failed and not self.resumed and not (self.path / "checkpoints").is_dir():
+        saved = any((self.path / "checkpoints").glob("*.npz"))
+        if failed and not self.resumed and not saved:
             shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)

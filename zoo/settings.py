@@ -287,17 +287,17 @@ def _checked(option: Option, value: Any, suffix: str) -> Any:
         value = float(value)
     if option.name in {"unfreeze", "data", "weights"} and isinstance(value, int | Path):
         value = str(value)
-    if type(value) is not option.type:
+    if type(value) is not option.type:  # exactly: True is no whole number here
         kind = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
         raise ZooError(f"{shown} must be {kind[option.type]}, not {value!r}")
     if option.choices and value not in option.choices:
-        raise ZooError(
-            f"{shown} must be {option.range()}, not {value!r}: {nearest(value, option.choices)}"
-        )
-    below = option.low is not None and value < option.low
-    above = option.high is not None and value > option.high
-    if below or above or (option.type is float and not math.isfinite(value)):
-        raise ZooError(f"{shown} must be {option.range()}, not {value:g}")
+        hint = nearest(str(value), option.choices)
+        raise ZooError(f"{shown} must be {option.range()}, not {value!r}: {hint}")
+    if isinstance(value, int | float):
+        below = option.low is not None and value < option.low
+        above = option.high is not None and value > option.high
+        if below or above or not math.isfinite(value):
+            raise ZooError(f"{shown} must be {option.range()}, not {value:g}")
     if option.name == "folds" and value == 1:
         raise ZooError(f"{shown} must be 0 (off) or at least 2, not 1")
     return value

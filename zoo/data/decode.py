@@ -13,7 +13,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 THUMB = 16  # side of the grey thumbnail that near duplicates are found by
-_MAX_PIXELS = 400_000_000
+
+# doubtful EXIF data and very large images warn; what matters is raised. Set once, because
+# catch_warnings is not safe in the threads that decode
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class BadImageError(ValueError):
@@ -34,7 +37,7 @@ def decode(source: Path | bytes, size: int, fit: str = "squash") -> np.ndarray:
         uint8 of shape (size, size, 3).
 
     Raises:
-        BadImageError: not an image, truncated, or larger than 400 megapixels.
+        BadImageError: not an image, truncated, or larger than 178 megapixels (Pillow's limit).
     """
     image = _open(source, size)
     resample, gap = Image.Resampling.BILINEAR, 3.0
@@ -53,44 +56,36 @@ def thumbnail(content: bytes) -> tuple[np.ndarray, int, int]:
     Raises:
         BadImageError: as :func:`decode`.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(io.BytesIO(content)) as header:
-                width, height = header.size
-                turned = header.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        except Exception:
-            width = height = 0  # the same fault is named by _open below
-            turned = False
+    try:
+        with Image.open(io.BytesIO(content)) as header:
+            width, height = header.size
+            turned = header.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    except Exception:
+        width = height = 0  # the same fault is named by _open below
+        turned = False
     grey = _open(content, 4 * THUMB).convert("L")
-    small = grey.resize((THUMB, THUMB), Image.Resampling.BOX)
+    # smooth: whole-pixel boxes would make the thumbnail of a halved image another one
+    small = grey.resize((THUMB, THUMB), Image.Resampling.BILINEAR)
     return np.asarray(small), *((height, width) if turned else (width, height))
 
 
 def _open(source: Path | bytes, size: int) -> Image.Image:
     """Upright RGB image, not much smaller than twice ``size`` where the file is larger."""
-    with warnings.catch_warnings():
-        # doubtful EXIF data and very large images warn; what matters is raised
-        warnings.simplefilter("ignore")
-        try:
-            file = io.BytesIO(source) if isinstance(source, bytes) else source
-            with Image.open(file) as image:
-                if image.width * image.height > _MAX_PIXELS:
-                    raise BadImageError(f"too large ({image.width} x {image.height} px)")
-                # lets libjpeg decode at 1/2, 1/4 or 1/8 scale: several times faster on photos
-                image.draft(None, (2 * size, 2 * size))
-                image.load()
-                return _to_rgb(ImageOps.exif_transpose(image))
-        except BadImageError:
-            raise
-        except UnidentifiedImageError:
-            raise BadImageError("not an image, or of an unknown format") from None
-        except Image.DecompressionBombError:
-            raise BadImageError("too large to decode safely") from None
-        except OSError as error:
-            raise BadImageError(_reason(error)) from None
-        except Exception as error:  # decoders raise SyntaxError, struct.error, IndexError...
-            raise BadImageError(f"damaged ({type(error).__name__}: {error})") from None
+    try:
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        with Image.open(file) as image:
+            # lets libjpeg decode at 1/2, 1/4 or 1/8 scale: several times faster on photos
+            image.draft(None, (2 * size, 2 * size))
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError:
+        raise BadImageError("not an image, or of an unknown format") from None
+    except Image.DecompressionBombError:
+        raise BadImageError("too large to decode safely") from None
+    except OSError as error:
+        raise BadImageError(_reason(error)) from None
+    except Exception as error:  # decoders raise SyntaxError, struct.error, IndexError...
+        raise BadImageError(f"damaged ({type(error).__name__}: {error})") from None
 
 
 def _reason(error: OSError) -> str:
@@ -99,19 +94,19 @@ def _reason(error: OSError) -> str:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_to_8_bit(np.asarray(image))).convert("RGB")
     if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _to_8_bit(values: np.ndarray) -> np.ndarray:
-    """Grey values of 16-bit, 32-bit or float files in 0..255."""
+    """Grey values of 16-bit, 32-bit or float files in 0..255; what is no number is black."""
+    if values.dtype.kind == "f":
+        values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
     top = float(values.max(initial=0))
     if values.dtype.kind == "f" and top <= 1.0:
         values = values * 255.0

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
+import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ from zoo.paths import cache_dir, new_file
 from zoo.progress import Silent
 
 _CHUNK = 256
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,13 @@ def workers() -> int:
 def _inspect_file(path: Path) -> tuple[str, np.ndarray, int, int, str]:
     blank = np.zeros((THUMB, THUMB), np.uint8)
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe or device may never end
+            return "", blank, 0, 0, "not a regular file"
         content = path.read_bytes()
     except OSError as error:
         return "", blank, 0, 0, error.strerror or str(error)
+    except ValueError as error:  # a name that no file can have
+        return "", blank, 0, 0, str(error)
     digest = hashlib.sha256(content).hexdigest()
     if not content:
         return digest, blank, 0, 0, "empty file"
@@ -72,31 +78,37 @@ def _inspect_file(path: Path) -> tuple[str, np.ndarray, int, int, str]:
 
 def _stat_key(path: Path) -> str:
     try:
-        stat = path.stat()
-    except OSError:
+        found = path.stat()
+    except (OSError, ValueError):
         return ""
-    return f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ino}"
+    return f"{found.st_size}:{found.st_mtime_ns}:{found.st_ino}"
 
 
 def _memory_file(catalog: Catalog) -> Path:
-    key = hashlib.sha256(f"{_VERSION}\0{catalog.root.resolve()}".encode()).hexdigest()[:16]
-    return cache_dir() / "inspected" / f"{key}.npz"
+    identity = f"{_VERSION}\0{catalog.root.resolve()}".encode("utf-8", "surrogateescape")
+    return cache_dir() / "inspected" / f"{hashlib.sha256(identity).hexdigest()[:16]}.npz"
 
 
-def _recall(file: Path) -> dict[str, tuple[str, int]]:
-    """Id to (stat key, row) of what was seen before, empty where nothing usable is stored."""
+def _recall(file: Path) -> tuple[dict[str, tuple[str, int]], dict[str, np.ndarray]]:
+    """What was seen before: id to (stat key, row), and the arrays that the rows are of.
+
+    Both are empty where nothing usable is stored. All is read at once, because another command
+    may replace the file at any time.
+    """
+    names = ["ids", "keys", *(field.name for field in fields(Inspection))]
     try:
         with np.load(file, allow_pickle=False) as stored:
-            keys = zip(stored["ids"].tolist(), stored["keys"].tolist(), strict=True)
-            return {sample: (key, row) for row, (sample, key) in enumerate(keys)}
-    except (OSError, ValueError, KeyError, EOFError):
-        return {}
+            arrays = {name: stored[name] for name in names}
+        keys = zip(arrays["ids"].tolist(), arrays["keys"].tolist(), strict=True)
+        return {sample: (key, row) for row, (sample, key) in enumerate(keys)}, arrays
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):
+        return {}, {}
 
 
 def inspect(catalog: Catalog, progress: Silent) -> Inspection:
     """Read every file of the catalogue that is new or changed since the last time."""
     file = _memory_file(catalog)
-    known = _recall(file)
+    known, stored = _recall(file)
     paths = [catalog.path(i) for i in range(len(catalog))]
     with ThreadPoolExecutor(workers()) as pool:
         keys = list(pool.map(_stat_key, paths, chunksize=_CHUNK))
@@ -106,15 +118,15 @@ def inspect(catalog: Catalog, progress: Silent) -> Inspection:
     )
     result = _blank(len(catalog))
     if (rows >= 0).any():
-        with np.load(file, allow_pickle=False) as stored:
-            for name, array in vars(result).items():
-                array[rows >= 0] = stored[name][rows[rows >= 0]]
+        for name, array in vars(result).items():
+            array[rows >= 0] = stored[name][rows[rows >= 0]]
     fresh = np.flatnonzero(rows < 0)
     if fresh.size:
         _read(paths, fresh, result, progress)
         with new_file(file) as temporary:
-            ids = np.array(catalog.ids)
-            np.savez(temporary, ids=ids, keys=np.array(keys), **vars(result))
+            # what could not be read is tried again: permissions change no modification time
+            lasting = np.where(result.digests == "", "", np.array(keys))
+            np.savez(temporary, ids=np.array(catalog.ids), keys=lasting, **vars(result))
     return result
 
 
@@ -157,9 +169,12 @@ def usable(catalog: Catalog, seen: Inspection) -> tuple[Catalog, Inspection]:
     counts = Counter(kept.labels.tolist())
     for index, name in enumerate(catalog.classes):
         if counts[index] < 2:
-            some = f" ({len(bad)} files are unusable: {next(iter(bad))}: {bad[next(iter(bad))]})"
+            some = "".join(
+                f" ({len(bad)} files are unusable: {sample}: {reason})"
+                for sample, reason in list(bad.items())[:1]
+            )
             raise ZooError(
                 f"class {name!r} has {'one usable image' if counts[index] else 'no usable image'}"
-                f"{some if bad else ''}: at least two are needed, ten are a start"
+                f"{some}: at least two are needed, ten are a start"
             )
     return kept, seen.take(good)

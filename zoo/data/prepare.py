@@ -12,6 +12,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -61,11 +62,20 @@ def prepare(catalog: Catalog, size: int, fit: str, progress: Silent) -> Prepared
             _write(temporary, catalog, first, size, fit, progress)
             about = {"size": size, "fit": fit, "images": len(first), "data": catalog.name}
             (temporary / "about.json").write_text(json.dumps(about))
-    try:
-        pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ZooError(f"the cache at {folder} is damaged ({error}): remove that folder") from error
+    pixels = _map(folder / "pixels.npy", (len(contents), size, size, 3))
     return Prepared(pixels, rows.astype(np.int64), key)
+
+
+def _map(file: Path, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        pixels: np.ndarray = np.lib.format.open_memmap(file, mode="r")
+        if pixels.shape != shape or pixels.dtype != np.uint8:
+            raise ValueError(f"it holds {pixels.dtype} of shape {pixels.shape}")
+    except (OSError, ValueError, TokenError) as error:
+        raise ZooError(
+            f"the cache at {file.parent} is damaged ({error}): remove that folder"
+        ) from error
+    return pixels
 
 
 def _key(contents: np.ndarray, size: int, fit: str) -> str:
@@ -82,8 +92,11 @@ def _write(
     def load(index: int) -> np.ndarray:
         path = catalog.path(index)
         try:
-            return decode(path, size, fit)
-        except BadImageError as error:
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != catalog.digests[index]:
+                raise ZooError(f"{path} changed while it was read: run the command again")
+            return decode(content, size, fit)
+        except (OSError, BadImageError) as error:
             raise ZooError(
                 f"{path} was readable a moment ago and is not now ({error}): run the command again"
             ) from error

@@ -56,7 +56,7 @@ def scan(source: str) -> Catalog:
 
 
 def _local(source: str) -> Catalog:
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))  # noqa: PTH111 - Path's fails on unknown users
     if path.is_dir():
         return _folder(path)
     if path.is_file() and path.suffix.lower() in {".csv", ".tsv"}:
@@ -115,7 +115,7 @@ def _catalog(root: Path, class_folders: list[tuple[Path, str]]) -> Catalog:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    seen = set()
+    seen = {str(above) for above in Path(os.path.realpath(folder)).parents}
     for directory, subfolders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(directory)
         if real in seen:  # a link to a folder above
@@ -128,11 +128,19 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield Path(directory) / name
 
 
+def image_files(folder: Path) -> list[Path]:
+    """Files below a folder whose suffix is an image's, sorted."""
+    from PIL import Image
+
+    known = set(Image.registered_extensions())
+    return [file for file in _files(folder) if file.suffix.lower() in known]
+
+
 def _manifest(path: Path) -> Catalog:
     rows: list[tuple[str, str, str]] = []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+            reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
             missing = {"path", "label"} - set(reader.fieldnames or ())
             if missing:
                 raise ZooError(
@@ -209,10 +217,12 @@ def _export_tfds(name: str, target: Path) -> None:
             f"connected machine and set TFDS_DATA_DIR"
         ) from error
     features = builder.info.features
-    if not isinstance(features.get("label"), tfds.features.ClassLabel) or "image" not in features:
+    fields = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
+    kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
+    if not all(isinstance(fields.get(field), kind) for field, kind in kinds.items()):
         raise ZooError(
-            f"tfds:{name} is no image classification set: it has {', '.join(features)}, but "
-            f"image and label are needed"
+            f"tfds:{name} is no image classification set: it has "
+            f"{', '.join(fields) or 'no fields'}, but an image and a class label are needed"
         )
     decoders = {"image": tfds.decode.SkipDecoding()}
     for split in builder.info.splits:
@@ -221,7 +231,9 @@ def _export_tfds(name: str, target: Path) -> None:
             continue
         data = builder.as_dataset(split=split, decoders=decoders)
         for i, example in enumerate(tfds.as_numpy(data)):
-            label = features["label"].int2str(int(example["label"])).replace("/", "-")
+            if example["label"] < 0:  # a test set whose labels are kept secret
+                continue
+            label = fields["label"].int2str(int(example["label"])).replace("/", "-")
             file = target / role / label / f"{i:07d}"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(example["image"])

@@ -45,6 +45,9 @@ def split(
 ) -> Split:
     """Assign every image to a split, keeping what the source gives.
 
+    A missing validation split is drawn from what is given as train, too; so is a missing test
+    split where no image is left without a split.
+
     Args:
         catalog: images with labels and given splits.
         groups: int64 of shape (n,); images of one group stay together.
@@ -61,10 +64,12 @@ def split(
     np.maximum.at(top, groups, ranks)
     # a copy of a test image must not be trained on: the test image stays, the copy is set aside
     leaking = (ranks < top[groups]) & (top[groups] >= _RANK["val"])
+    # an open copy of an image given as train goes with it
+    given[(given == "") & (top[groups] == _RANK["train"])] = "train"
     free = (given == "") & ~leaking
     for name, fraction, number in (("test", test_fraction, seed), ("val", val_fraction, seed + 1)):
         if not (given == name).any():
-            if name == "val":
+            if name == "val" or not free.any():
                 free |= (given == "train") & ~leaking
             picked = _pick(catalog.labels, groups, free, fraction, number)
             given[picked], free = name, free & ~picked
@@ -108,22 +113,23 @@ def folds(
         seed: of the shuffling.
 
     Raises:
-        ZooError: a class has fewer images than there are folds.
+        ZooError: a class has fewer images, copies aside, than there are folds.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    fewest = int(np.bincount(labels).min())
+    _, firsts = np.unique(groups, return_index=True)
+    fewest = int(np.bincount(labels[firsts], minlength=int(labels.max()) + 1).min())
     if fewest < count:
         raise ZooError(
-            f"--folds {count} needs at least {count} images of each class outside the test split, "
-            f"one class has {fewest}: use fewer folds"
+            f"--folds {count} needs at least {count} images of each class outside the test split "
+            f"that are no copies, one class has {fewest}: use fewer folds"
         )
-    alone = len(np.unique(groups)) == len(groups)
+    alone = len(firsts) == len(groups)
     # without copies the plain splitter balances the classes exactly
     splitter = (StratifiedKFold if alone else StratifiedGroupKFold)(
         count, shuffle=True, random_state=seed
     )
-    return list(splitter.split(np.zeros(len(labels)), labels, groups))
+    return list(splitter.split(np.zeros(len(labels)), labels, None if alone else groups))
 
 
 def split_off(

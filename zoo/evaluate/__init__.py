@@ -1,0 +1,1 @@
+"""What a trained classifier says, and how good it is."""

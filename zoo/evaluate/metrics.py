@@ -13,14 +13,6 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import norm
 
-LABELS = {
-    "accuracy": "accuracy",
-    "f1": "macro F1",
-    "auc": "AUC",
-    "log_loss": "log loss",
-    "calibration_error": "calibration error",
-}
-LOWER_IS_BETTER = {"log_loss", "calibration_error"}
 _BINS = 15
 _TINY = 1e-12
 _Z = float(norm.ppf(0.975))
@@ -113,7 +105,7 @@ def value(name: str, labels: np.ndarray, probabilities: np.ndarray) -> float:
     """One metric without its interval; nan where it is not defined.
 
     Args:
-        name: a key of ``LABELS``.
+        name: a key of ``zoo.evaluate.labels.LABELS``.
         labels: int64 of shape (n,).
         probabilities: of shape (n, k).
     """

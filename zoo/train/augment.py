@@ -149,10 +149,10 @@ def epoch_dataset(
         keras.utils.set_random_seed((number + i) % 2**31)
         raw = _raw(images, chunks[i::count])
         streams.append(raw.map(_augmenter(policy, images.size)).prefetch(2))
-    if count == 1:
-        return streams[0]
     turns = tf.data.Dataset.range(count).repeat()
-    return tf.data.Dataset.choose_from_datasets(streams, turns, stop_on_empty_dataset=False)
+    merged = tf.data.Dataset.choose_from_datasets(streams, turns, stop_on_empty_dataset=False)
+    whole = streams[0] if count == 1 else merged
+    return whole.apply(tf.data.experimental.assert_cardinality(steps))
 
 
 def _raw(images: TrainingImages, chunks: list[np.ndarray]) -> tf.data.Dataset:

@@ -1,8 +1,8 @@
-"""A running average of the weights, which is what is validated and kept.
+"""A running average of the weights, validated beside them.
 
-Exponential moving average over the last tenth or so of all steps (Polyak and Juditsky 1992; Tarvainen
-and Valpola 2017, arXiv 1703.01780). It lets a short fine-tuning use a large learning rate: the
-weights jump about, their average does not.
+Exponential moving average over the last tenth or so of all steps (Polyak and Juditsky 1992;
+Tarvainen and Valpola 2017, arXiv 1703.01780). It lets a short fine-tuning use a large learning
+rate: the weights jump about, their average does not.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class WeightAverage:
         self.update = update
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """The model has the averages as weights while the block runs."""
+    def in_place(self) -> Iterator[list[np.ndarray]]:
+        """The model has the averages while the block runs; gives copies of its own weights."""
         current = [v.numpy() for v in self.variables]
         self.put(self.values())
         try:
-            yield
+            yield current
         finally:
             self.put(current)
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backbones import Backbone
+from zoo.evaluate.inference import Inference
 from zoo.train.probe import Head
 
 if TYPE_CHECKING:
@@ -33,6 +35,11 @@ class Classifier:
     backbone: Backbone
     logits: keras.Model
     head: keras.layers.Dense
+
+    @cached_property
+    def infer(self) -> Inference:
+        """The logits' network, compiled once."""
+        return Inference(self.logits)
 
     @property
     def classes(self) -> int:

@@ -12,9 +12,9 @@ import numpy as np
 
 from backbones import Backbone
 from zoo.data.prepare import Prepared
+from zoo.evaluate.inference import Inference
 from zoo.paths import cache_dir, new_file
 from zoo.progress import Silent
-from zoo.train.inference import run_batched
 
 
 def frozen_features(backbone: Backbone, prepared: Prepared, progress: Silent) -> np.ndarray:
@@ -34,7 +34,7 @@ def frozen_features(backbone: Backbone, prepared: Prepared, progress: Silent) ->
     features = _stored(file, len(prepared.pixels))
     if features is None:
         rows = np.arange(len(prepared.pixels))
-        features = run_batched(backbone.model, prepared.pixels, rows, progress, "features")
+        features = Inference(backbone.model).run(prepared.pixels, rows, progress, "features")
         with new_file(file) as temporary:
             np.save(temporary, features)
     return features[prepared.rows]

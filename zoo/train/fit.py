@@ -1,7 +1,7 @@
 """The epochs: train, validate, remember the best, and survive being killed.
 
-What is validated and kept is the running average of the weights. After every epoch all state goes
-to one checkpoint file: weights, optimizer, averages, best averages, history.
+An epoch's weights and their running average are both validated, and the better one counts. After
+every epoch all state goes to one checkpoint file: weights, optimizer, averages, best, history.
 Everything random in an epoch follows from the seed and the epoch's number, so that going on from a
 checkpoint gives what an uninterrupted training gives.
 """
@@ -25,7 +25,6 @@ from zoo.train.augment import Policy, TrainingImages, batch_count, epoch_dataset
 from zoo.train.average import WeightAverage
 from zoo.train.calibrate import fit_temperature, log_loss
 from zoo.train.classifier import Classifier
-from zoo.train.inference import run_batched
 from zoo.train.optimizer import layer_rates, make_optimizer, schedule
 
 
@@ -129,7 +128,8 @@ def fit(
     """
     import keras
 
-    model = classifier.logits
+    # compiled apart from what is saved, which then knows nothing of optimizers
+    model = keras.Model(classifier.logits.inputs, classifier.logits.outputs)
     steps = batch_count(len(images.rows), plan.batch_size)
     rate = schedule(plan.learning_rate, steps * plan.epochs)
     optimizer = make_optimizer(plan.optimizer, rate, layer_rates(classifier, plan.layer_decay))
@@ -137,7 +137,7 @@ def fit(
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     # XLA: two to ten times slower for these networks on a CPU
     model.compile(optimizer, loss, weighted_metrics=["accuracy"], jit_compile=False)
-    work = _Work(model, WeightAverage(model, steps * plan.epochs), validation, images, plan)
+    work = _Work(classifier, model, WeightAverage(model, steps * plan.epochs), validation, images, plan)
     state = State(next_epoch=0, best_epoch=0, best_loss=start_loss)
     best = work.average.values()
     if checkpoint.is_file():
@@ -155,6 +155,7 @@ def fit(
 class _Work:
     """What an epoch works with."""
 
+    classifier: Classifier
     model: Any
     average: WeightAverage
     validation: Validation
@@ -167,9 +168,7 @@ class _Work:
         rate = float(self.model.optimizer.learning_rate)
         train_loss, train_accuracy = self._train(state.next_epoch, advance)
         seconds = time.perf_counter() - started
-        with self.average.in_place():
-            logits = run_batched(self.model, self.validation.pixels, self.validation.rows)
-        loss, accuracy = self.validation.judge(logits)
+        loss, accuracy, averaged, weights = self._validate()
         state.history.append(
             {
                 "epoch": number,
@@ -177,6 +176,7 @@ class _Work:
                 "train_accuracy": train_accuracy,
                 "val_loss": loss,
                 "val_accuracy": accuracy,
+                "averaged": int(averaged),
                 "learning_rate": rate,
                 "seconds": round(seconds, 3),
             }
@@ -185,8 +185,22 @@ class _Work:
         advance(0, f"epoch {number}/{plan.epochs}  val loss {loss:.3f}  accuracy {accuracy:.3f}")
         if loss < state.best_loss:
             state.best_loss, state.best_epoch = loss, number
-            return self.average.values()
+            return weights
         return best
+
+    def _validate(self) -> tuple[float, float, bool, list[np.ndarray]]:
+        """Loss, accuracy, whether the average won, and weights, of the better of the two."""
+
+        def judged() -> tuple[float, float]:
+            images = self.validation
+            return images.judge(self.classifier.infer.run(images.pixels, images.rows))
+
+        latest = judged()
+        with self.average.in_place() as current:
+            average = judged()
+        if average[0] < latest[0]:
+            return *average, True, self.average.values()
+        return *latest, False, current
 
     def _train(self, epoch: int, advance: Advance) -> tuple[float, float]:
         """Loss with penalties, and accuracy on augmented images, as means over the epoch."""

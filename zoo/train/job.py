@@ -25,6 +25,7 @@ from zoo.settings import Settings, check
 from zoo.train.member import Inputs, Member, Timings, build_backbone, train_member
 from zoo.train.plan import Resolved, gather, resolve
 from zoo.train.records import write_history, write_tensorboard
+from zoo.train.remarks import data_remarks
 
 _PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "scikit-learn", "scipy", "pillow")
 
@@ -62,7 +63,7 @@ def finetune(
     Raises:
         ZooError, BackboneError, EnsembleError: one sentence that says what is wrong.
     """
-    progress = progress or Silent()
+    progress, started = progress or Silent(), time.perf_counter()
     if resume:
         given = {**settings, **({"backbone": backbone} if backbone else {})}
         name, resolved = _interrupted(name, runs, given, data)
@@ -79,7 +80,11 @@ def finetune(
             progress.say(sentence)
         record = _record(resolved, dataset)
         writer.write_record(record)
-        return _train(writer, resolved, dataset, record, timings, progress)
+        _train(writer, resolved, dataset, record, timings, progress)
+        total = round(time.perf_counter() - started, 3)
+        record |= {"status": "complete", "seconds": {**timings.seconds, "total": total}}
+        writer.write_record(record)
+        return writer.complete()
 
 
 def _interrupted(
@@ -92,7 +97,7 @@ def _interrupted(
     name = name or there[0]
     stored = Settings.of(unfinished_record(name, runs)["settings"], f"unfinished run {name!r}")
     resolved = resolve(stored)
-    changed = {k: v for k, v in check({k: v for k, v in given.items() if v is not None}).items()}
+    changed = check({k: v for k, v in given.items() if v is not None})
     if data is not None:
         changed["data"] = str(data)
     trial = resolve(stored.changed(**changed)) if changed else resolved
@@ -103,25 +108,6 @@ def _interrupted(
                 f"{value!r}: resume without it, or start another run"
             )
     return name, resolved
-
-
-def data_remarks(dataset: Dataset) -> list[str]:
-    """What a user should know of the data, a sentence each."""
-    catalog, split = dataset.catalog, dataset.split
-    parts = f"{len(split.train)} train, {len(split.val)} validation, {len(split.test)} test"
-    remarks = [f"{catalog.name}: {len(catalog)} images of {len(catalog.classes)} classes: {parts}"]
-    if catalog.bad:
-        remarks.append(f"{len(catalog.bad)} files are left out:")
-        shown = list(catalog.bad.items())[:10]
-        remarks += [f"  {sample}: {reason}" for sample, reason in shown]
-        if len(catalog.bad) > len(shown):
-            remarks.append(f"  and {len(catalog.bad) - len(shown)} more, all in run.json")
-    if len(split.leaking):
-        remarks.append(
-            f"{len(split.leaking)} training or validation images are copies of held-out images "
-            f"and are not trained on, the first is {catalog.ids[split.leaking[0]]}"
-        )
-    return remarks
 
 
 def _record(resolved: Resolved, dataset: Dataset) -> dict[str, Any]:
@@ -145,10 +131,9 @@ def _train(
     record: dict[str, Any],
     timings: Timings,
     progress: Silent,
-) -> Run:
-    from zoo.train.keras_setup import import_keras, set_precision
+) -> None:
+    from zoo.keras_setup import import_keras, set_precision
 
-    started = time.perf_counter()
     with timings.stage("import"):
         import_keras()
     settings = resolved.settings
@@ -182,10 +167,6 @@ def _train(
     record["weights"] = {"source": settings.weights, "sha256": digest}
     record["network"] = {"precision": precision, "backbone_parameters": parameters}
     _finish(writer, inputs, members, oof, record, timings, progress)
-    record["status"] = "complete"
-    record["seconds"] = {**timings.seconds, "total": round(time.perf_counter() - started, 3)}
-    writer.write_record(record)
-    return writer.complete()
 
 
 def _train_folds(
@@ -215,26 +196,18 @@ def _train_folds(
             progress=progress,
             label=f"fold {number}/{settings.folds}",
         )
-        oof[pool[held]] = _predict([member], inputs.prepared, pool[held], inputs.resolved)
+        oof[pool[held]] = _predict([member], inputs.prepared, pool[held])
         members.append(member)
     return members, oof
 
 
-def _predict(
-    members: list[Member], prepared: Prepared, rows: np.ndarray, resolved: Resolved
-) -> np.ndarray:
+def _predict(members: list[Member], prepared: Prepared, rows: np.ndarray) -> np.ndarray:
     """Probabilities as the saved model gives them, without its resizing."""
     from zoo.train.calibrate import softmax
-    from zoo.train.inference import run_batched
 
-    each = [
-        softmax(
-            run_batched(m.classifier.logits, prepared.pixels, prepared.rows[rows]), m.temperature
-        )
-        for m in members
-    ]
-    mean: np.ndarray = np.mean(each, axis=0, dtype=np.float64).astype(np.float32)
-    return mean
+    pixels, wanted = prepared.pixels, prepared.rows[rows]
+    each = [softmax(m.classifier.infer.run(pixels, wanted), m.temperature) for m in members]
+    return np.stack(each).mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
 def _finish(
@@ -254,13 +227,11 @@ def _finish(
     with timings.stage("evaluate"):
         rows = {"val": split.val, "test": split.test}
         if oof is None:
-            tables = {
-                n: _predict(members, inputs.prepared, r, inputs.resolved) for n, r in rows.items()
-            }
+            tables = {n: _predict(members, inputs.prepared, r) for n, r in rows.items()}
         else:
             rows["oof"] = np.sort(np.concatenate([split.train, split.val]))
             tables = {"oof": oof[rows["oof"]], "val": oof[split.val]}
-            tables["test"] = _predict(members, inputs.prepared, split.test, inputs.resolved)
+            tables["test"] = _predict(members, inputs.prepared, split.test)
         metrics = {}
         for name, probabilities in tables.items():
             if len(probabilities):

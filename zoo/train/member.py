@@ -24,7 +24,6 @@ from zoo.train.classifier import (
     set_trainable,
 )
 from zoo.train.fit import Plan, Validation, fit
-from zoo.train.inference import run_batched
 from zoo.train.plan import Resolved
 from zoo.train.probe import Head, choose_head, fit_head, soft_targets
 
@@ -188,7 +187,7 @@ def train_member(
             best_epoch, history = state.best_epoch, state.history
             reached = min(history, key=lambda row: row["val_loss"])
             stages["finetune"] = {key: reached[key] for key in ("val_loss", "val_accuracy")}
-    logits = run_batched(classifier.logits, inputs.prepared.pixels, validation.rows)
+    logits = classifier.infer.run(inputs.prepared.pixels, validation.rows)
     return Member(
         classifier,
         fit_temperature(logits, labels[val]) if settings.calibrate else 1.0,

@@ -19,6 +19,7 @@ COLUMNS = (
     "train_accuracy",
     "val_loss",
     "val_accuracy",
+    "averaged",
     "learning_rate",
     "seconds",
 )
@@ -27,7 +28,8 @@ COLUMNS = (
 def write_history(path: Path, histories: Sequence[History]) -> None:
     """A row an epoch; folds are numbered from 1, a training without folds is fold 0.
 
-    ``val_loss`` is the log loss of the averaged weights at the best temperature.
+    ``val_loss`` is the log loss at the best temperature, of the weights or of their running
+    average, whichever is lower; ``averaged`` says which.
     """
     with new_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,19 +22,43 @@ def import_keras() -> None:
 
     Sets the environment before the first import; values that the user set are kept.
     """
+    if "tensorflow" in sys.modules and "keras" in sys.modules:
+        return
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with warnings.catch_warnings():
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with warnings.catch_warnings(), _quiet_stderr():
         warnings.simplefilter("ignore")
         import keras
         import tensorflow as tf
 
+        tf.config.list_physical_devices()  # looks for a GPU, and complains where there is none
     if keras.backend.backend() != "tensorflow":
         raise ZooError(
             f"zoo needs the TensorFlow backend of Keras, not {keras.backend.backend()}: "
             f"unset KERAS_BACKEND"
         )
     tf.get_logger().setLevel("ERROR")
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Hold back what compiled code writes to standard error, and show it if the block fails.
+
+    TensorFlow writes before its own log level is in force, so only the file descriptor helps.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(saved, held.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 def has_gpu() -> bool:

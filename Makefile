@@ -1,0 +1,36 @@
+# Everything a newcomer or CI runs. `make demo` and `make test` need Python 3.11 or later only.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check format bench clean
+
+$(VENV)/.installed: setup.cfg pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "zoo needs Python 3.11 or later")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[demo,test,dev]'
+	touch $@
+
+demo: $(VENV)/.installed  ## fine-tune EfficientNet-Lite0 on solar-cell photos
+	$(BIN)/zoo finetune efficientnet --data elpv
+
+test: $(VENV)/.installed  ## the tests that need neither network nor GPU nor patience
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed  ## format, lint, types, import contracts
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.installed
+	$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --fix --quiet .
+
+bench: $(VENV)/.installed  ## the tables of benchmarks/
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/stages.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,187 @@
+"""Weights as a source: files of Keras, downloads, and one sentence where they can't be had."""
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import backbones
+from backbones import BackboneError
+from backbones._weights import verify
+
+ROOT = Path(backbones.__file__).parents[1]
+SIZE = 32
+APPLICATIONS = {
+    "mobilenet-v2": keras.applications.MobileNetV2,
+    "mobilenet-v3-small": keras.applications.MobileNetV3Small,
+}
+
+
+def application(name: str, seed: int) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    return APPLICATIONS[name](include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
+
+
+@pytest.fixture(scope="module")
+def mobilenet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("weights") / "mobilenet.weights.h5"
+    application("mobilenet-v2", 7).save_weights(file)
+    return file
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_a_weights_file_of_keras_applications_gives_its_very_weights(name, tmp_path):
+    model = application(name, 7)
+    file = tmp_path / "own.weights.h5"
+    model.save_weights(file)
+    keras.utils.set_random_seed(8)
+    backbone = backbones.build(name, size=SIZE, weights=str(file))
+    # by name, because the backbone has layers for scaling besides
+    for layer in model.layers:
+        if layer.weights:
+            loaded = backbone.model.get_layer(layer.name).get_weights()
+            for ours, theirs in zip(loaded, layer.get_weights(), strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+    assert backbone.digest == backbones.weights_digest(backbone.model)
+
+
+def test_a_file_of_the_plain_network_loads_into_the_same_options(tmp_path):
+    options = {"blocks": 2, "filters": 4}
+    keras.utils.set_random_seed(1)
+    first = backbones.build("cnn", size=SIZE, weights="none", options=options)
+    first.model.save_weights(tmp_path / "cnn.weights.h5")
+    path = str(tmp_path / "cnn.weights.h5")
+    second = backbones.build("cnn", size=SIZE, weights=path, options=options)
+    assert second.digest == backbones.weights_digest(first.model)
+    with pytest.raises(BackboneError, match="does not fit cnn"):
+        backbones.build("cnn", size=SIZE, weights=path, options={**options, "filters": 8})
+
+
+def test_lite0_takes_weights_files_of_keras_as_well(tmp_path):
+    keras.utils.set_random_seed(1)
+    first = backbones.build("efficientnet-lite0", size=SIZE, weights="none")
+    first.model.save_weights(tmp_path / "lite.weights.h5")
+    second = backbones.build(
+        "efficientnet-lite0", size=SIZE, weights=str(tmp_path / "lite.weights.h5")
+    )
+    assert second.digest == backbones.weights_digest(first.model)
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_b0_from_a_file_is_scaled_as_its_weights_were_trained(pretrained, tmp_path):
+    # Keras puts the division by sqrt(std) into the network only where it downloads the weights
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    model = keras.applications.EfficientNetB0(False, weights=None, input_shape=(SIZE, SIZE, 3))
+    normalization = next(x for x in model.layers if isinstance(x, keras.layers.Normalization))
+    if pretrained:
+        normalization.set_weights([mean, std**2, np.array(1)])
+    model.save_weights(tmp_path / "b0.weights.h5")
+    built = backbones.build(
+        "efficientnet-b0", size=SIZE, weights=str(tmp_path / "b0.weights.h5")
+    ).model
+    seen = keras.Model(built.inputs[0], built.get_layer("stem_conv_pad").input)
+    x = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3)).astype(np.float32)
+    expected = (x / 255 - mean) / std / np.sqrt(std) if pretrained else x / 255
+    np.testing.assert_allclose(np.asarray(seen(x)), expected, rtol=1e-4, atol=1e-4)
+
+
+def _text(folder: Path) -> Path:
+    (folder / "text.h5").write_text("not HDF5")
+    return folder / "text.h5"
+
+
+def _torch(folder: Path) -> Path:
+    (folder / "w.pth").write_bytes(b"")
+    return folder / "w.pth"
+
+
+def _folder(folder: Path) -> Path:
+    (folder / "folder.h5").mkdir()
+    return folder / "folder.h5"
+
+
+# backbone, what makes the file, what the sentence says
+REFUSED = {
+    "missing": ("mobilenet-v2", lambda d: d / "no.h5", ["no weights file", "imagenet, or none"]),
+    "a folder": ("mobilenet-v2", _folder, ["no weights file", "imagenet, or none"]),
+    "wrong suffix": ("mobilenet-v2", _torch, ["mobilenet-v2", ".h5 or .weights.h5"]),
+    "not HDF5": ("cnn", _text, ["does not fit cnn"]),
+    "empty": ("efficientnet-lite0", _torch, ["not a legacy PyTorch state dict"]),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_file_that_is_no_weights_is_refused_in_one_sentence(case, tmp_path):
+    name, make, content = REFUSED[case]
+    file = make(tmp_path)
+    with pytest.raises(BackboneError) as raised:
+        backbones.build(name, size=SIZE, weights=str(file))
+    sentence = str(raised.value)
+    assert str(file) in sentence
+    assert all(part in sentence for part in content), sentence
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("name", ["mobilenet-v3-small", "cnn", "efficientnet-lite0"])
+def test_weights_of_another_architecture_are_refused_in_one_sentence(name, mobilenet_file):
+    with warnings.catch_warnings(), pytest.raises(BackboneError) as raised:
+        warnings.simplefilter("error")  # a page of them would bury the sentence
+        backbones.build(name, size=SIZE, weights=str(mobilenet_file))
+    sentence = str(raised.value)
+    assert str(mobilenet_file) in sentence
+    assert f"does not fit {name} without its top" in sentence
+    assert "\n" not in sentence
+
+
+def test_a_weights_file_cut_short_is_refused(mobilenet_file, tmp_path):
+    half = tmp_path / "half.weights.h5"
+    half.write_bytes(mobilenet_file.read_bytes()[: mobilenet_file.stat().st_size // 2])
+    with pytest.raises(BackboneError, match="does not fit mobilenet-v2"):
+        backbones.build("mobilenet-v2", size=SIZE, weights=str(half))
+
+
+def test_a_home_folder_in_a_path_is_expanded(mobilenet_file, monkeypatch):
+    monkeypatch.setenv("HOME", str(mobilenet_file.parent))
+    path = f"~/{mobilenet_file.name}"
+    assert backbones.build("mobilenet-v2", size=SIZE, weights=path).digest
+
+
+def test_a_download_that_fails_names_the_ways_out(tmp_path):
+    # an empty cache and a proxy that nobody serves: the same on a machine with a network
+    proxies = ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"]
+    env = {**os.environ, **dict.fromkeys(proxies, "http://127.0.0.1:9")}
+    env |= {"KERAS_HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    env |= {"no_proxy": "", "NO_PROXY": ""}
+    code = f"""
+import backbones
+for name in ("mobilenet-v2", "resnet50"):
+    try:
+        backbones.build(name, size={SIZE}, weights="imagenet")
+    except backbones.BackboneError as error:
+        print(error)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    sentences = [x for x in done.stdout.splitlines() if x.startswith("the ImageNet weights")]
+    assert len(sentences) == 2, done.stdout + done.stderr
+    for sentence, name in zip(sentences, ("mobilenet-v2", "resnet50"), strict=True):
+        assert f"ImageNet weights of {name} could not be fetched" in sentence
+        assert "refused" in sentence  # the reason, without the address
+        for way in ("--weights FILE", "--weights none", "efficientnet-lite0"):
+            assert way in sentence
+
+
+def test_a_published_file_of_other_content_is_refused(tmp_path):
+    file = tmp_path / "w.pth"
+    file.write_bytes(b"other")
+    with pytest.raises(BackboneError) as raised:
+        verify(file, "0" * 64)
+    assert str(file) in str(raised.value)
+    assert "expected 0000000000000000..." in str(raised.value)
+    # of the five bytes above, by sha256sum
+    verify(file, "d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa")

@@ -1,0 +1,205 @@
+"""The command line, called as a user calls it, but in this process."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from zoo import cli
+
+
+@pytest.fixture
+def zoo_command(capsys, monkeypatch):
+    """Call ``zoo ARGS``: exit code, standard output, standard error."""
+
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["zoo", *map(str, args)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        out = capsys.readouterr()
+        return stopped.value.code or 0, out.out, out.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three finished probes on digits, made once."""
+    import zoo
+
+    root = tmp_path_factory.mktemp("cli")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_CACHE", str(root / "cache"))
+        for name in ("alpha", "beta"):
+            zoo.finetune(
+                "cnn", "digits", epochs=1, blocks=1, filters=4, name=name, runs=root / "runs"
+            )
+    return root
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["--help", "finetune --help", "predict --help", "list", "list --json", "runs", "show --help"],
+)
+def test_light_commands_import_nothing_heavy(command):
+    script = (
+        "import sys; sys.argv = ['zoo', *sys.argv[1:]]\n"
+        "from zoo.cli import main\n"
+        "try: main()\n"
+        "finally: print('HEAVY', [m for m in ('tensorflow', 'keras', 'keras_cv', 'sklearn', "
+        "'scipy', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command.split()], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("HEAVY []")
+
+
+def test_every_setting_is_an_option(zoo_command):
+    from zoo.settings import describe
+
+    _, out, _ = zoo_command("finetune", "--help")
+    for name in describe():
+        assert f"--{name.replace('_', '-')}" in out
+
+
+def test_list_shows_every_variant_and_filters_by_family(zoo_command):
+    import backbones
+
+    _, out, _ = zoo_command("list")
+    assert all(name in out for name in backbones.names())
+    _, out, _ = zoo_command("list", "--family", "resnet", "--json")
+    assert {row["family"] for row in json.loads(out)} == {"resnet"}
+    code, _, err = zoo_command("list", "--family", "resnit")
+    assert code == 2
+    assert "did you mean 'resnet'" in err
+
+
+def test_dry_run_prints_the_plan_and_leaves_nothing(zoo_command, tmp_path):
+    runs = tmp_path / "r"
+    code, out, _ = zoo_command(
+        "finetune", "cnn", "--data", "digits", "--epochs", 7, "--dry-run", "--runs", runs
+    )
+    assert code == 0
+    assert "epochs = 7" in out
+    assert "1797 images of 10 classes" in out
+    assert not runs.exists()
+
+
+def test_runs_and_show(zoo_command, folder):
+    runs = folder / "runs"
+    _, out, _ = zoo_command("runs", "--runs", runs)
+    assert "alpha" in out
+    assert "beta" in out
+    _, out, _ = zoo_command("runs", "--runs", runs, "--json")
+    assert [r["name"] for r in json.loads(out)["runs"]] == ["alpha", "beta"]
+    _, out, _ = zoo_command("show", "alpha", "--runs", runs)
+    assert "macro F1" in out
+    assert "95% intervals" in out
+    _, out, _ = zoo_command("show", "alpha", "--runs", runs, "--json")
+    shown = json.loads(out)
+    assert shown["settings"]["epochs"] == 1
+    assert set(shown["metrics"]["test"]["accuracy"]) == {"value", "low", "high", "n"}
+
+
+def test_finetune_prints_a_table_and_the_next_command(zoo_command, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_RUNS", str(tmp_path / "here"))
+    args = ("finetune", "cnn", "--data", "digits", "--epochs", 1, "--blocks", 1, "--filters", 4)
+    code, out, err = zoo_command(*args)
+    assert code == 0, err
+    for words in ("calibration error", "test (n=", "next  zoo predict cnn-digits-1", "time "):
+        assert words in out
+    code, out, err = zoo_command(*args, "--json")
+    assert json.loads(out)["run"] == "cnn-digits-2"
+    assert err == ""
+
+
+def test_predict_as_table_csv_and_json(zoo_command, folder, tmp_path):
+    for i, level in enumerate((0, 120, 250)):
+        Image.new("RGB", (20, 30), (level, 90, 30)).save(tmp_path / f"{i}.png")
+    (tmp_path / "notes.txt").write_text("not searched for in folders")
+    runs = ("--runs", folder / "runs")
+    _, out, _ = zoo_command("predict", "alpha", tmp_path, *runs, "--top", 2)
+    assert len(out.splitlines()) == 2 + 3
+    _, out, _ = zoo_command("predict", "alpha", tmp_path / "0.png", *runs, "--format", "csv")
+    header, row = out.splitlines()
+    assert header.split(",") == ["image", "class", *"0123456789"]
+    assert sum(map(float, row.split(",")[2:])) == pytest.approx(1, abs=1e-4)
+    files = (tmp_path / "0.png", tmp_path / "notes.txt")
+    code, out, err = zoo_command("predict", "alpha", *files, *runs, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert len(found["images"]) == 1
+    assert len(found["images"][0]["top"]) == 3
+    assert "not an image" in found["bad"][0]["reason"]
+    assert "left out" in err
+
+
+def test_completion_of_backbones_runs_and_data(folder):
+    from click.shell_completion import ShellComplete
+
+    def complete(*args, incomplete=""):
+        shell = ShellComplete(cli.cli, {}, "zoo", "_ZOO_COMPLETE")
+        return [item.value for item in shell.get_completions(list(args), incomplete)]
+
+    assert complete("finetune", incomplete="eff")[0] == "efficientnet"
+    assert complete("show", "--runs", str(folder / "runs")) == ["alpha", "beta"]
+    assert "digits" in complete("finetune", "cnn", "--data", incomplete="dig")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ("finetun", "did you mean 'finetune'"),
+        ("finetune", "no backbone is given"),
+        ("finetune efficientnt --data digits", "did you mean 'efficientnet'"),
+        ("finetune cnn --data /no/such/folder", "there is no data at /no/such/folder"),
+        ("finetune cnn --data digit", "did you mean 'digits'"),
+        ("finetune cnn --data digits --epochs 0", "epochs must be 1 to 1000, not 0"),
+        ("finetune cnn --data digits --augment strange", "augment must be one of"),
+        ("finetune efficientnet --data digits --unfreeze block9", "has no block 'block9'"),
+        ("finetune mobilenet --data digits --blocks 3", "mobilenet-v2 has no setting 'blocks'"),
+        ("finetune cnn --data digits --name alpha --runs {runs}", "there is a run 'alpha'"),
+        ("finetune cnn --config /no/such.toml", "there is no config file"),
+        ("finetune --resume --runs {runs}", "there is no unfinished run"),
+        ("show alphq --runs {runs}", "did you mean 'alpha'"),
+        ("predict alpha /no/such.png --runs {runs}", "there is no image /no/such.png"),
+        ("predict alpha --runs {runs}", "Missing argument"),
+        ("predict gamma x.png --runs {runs}/none", "there is none yet"),
+    ],
+)
+def test_bad_input_is_one_sentence_with_exit_code_2(zoo_command, folder, args, words):
+    before = sorted(folder.rglob("*"))
+    code, out, err = zoo_command(*args.format(runs=folder / "runs").split())
+    assert code == 2
+    assert out == ""
+    assert words in err
+    assert "Traceback" not in err
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_imagenet_weights_without_network_name_the_ways_out(tmp_path):
+    env = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-m", "zoo", "finetune", "mobilenet", "--data", "digits"],
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            **env,
+            "KERAS_HOME": str(tmp_path / "k"),
+            "ZOO_RUNS": str(tmp_path / "r"),
+        },
+    )
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    for way in ("--weights FILE", "--weights none", "efficientnet-lite0"):
+        assert way in lines[0]
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "r").iterdir())

@@ -1,0 +1,353 @@
+"""The main job, run for real on a small folder."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zoo
+from backbones import BackboneError
+from zoo.evaluate.metrics import value
+
+CNN = {"size": 16, "blocks": 2, "filters": 8, "dense_units": 16, "near_duplicates": False}
+QUICK = {**CNN, "epochs": 3, "flip": "none", "batch_size": 16}
+
+
+def train(data, **settings):
+    return zoo.finetune(settings.pop("backbone", "cnn"), data, **{**QUICK, **settings})
+
+
+@pytest.fixture(scope="module")
+def run(digits_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shared")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_CACHE", str(folder / "cache"))
+        yield train(digits_folder, runs=folder / "runs", name="base", epochs=25, patience=0)
+
+
+def test_run_directory_holds_everything_and_no_leftovers(run):
+    names = {p.name for p in run.path.iterdir()}
+    expected = {"run.json", "model.keras", "predictions", "metrics.json", "history.csv"}
+    assert names == {*expected, "tensorboard"}
+    assert {p.name for p in (run.path / "predictions").iterdir()} == {"val.npz", "test.npz"}
+    assert [p.name for p in run.path.parent.iterdir()] == ["base"]
+    assert run.record["status"] == "complete"
+    assert len(run.record["data"]["fingerprint"]) == 64
+    assert run.record["seconds"]["total"] >= run.record["seconds"]["finetune"] > 0
+
+
+def test_it_learns(run):
+    assert run.metrics["test"]["accuracy"]["value"] > 0.85
+
+
+def test_metrics_are_those_of_the_stored_predictions(run):
+    for split in ("val", "test"):
+        table = run.predictions(split)
+        assert table.split == split
+        assert run.metrics[split]["accuracy"]["n"] == len(table)
+        for name, entry in run.metrics[split].items():
+            assert entry["value"] == pytest.approx(value(name, table.labels, table.probabilities))
+            assert entry["low"] <= entry["value"] <= entry["high"]
+
+
+def test_split_of_the_predictions_is_the_recorded_one(run):
+    counts = run.record["data"]["counts"]
+    for split in ("val", "test"):
+        table = run.predictions(split)
+        assert np.bincount(table.labels, minlength=3).tolist() == counts[split]
+
+
+def test_history_has_a_row_an_epoch(run):
+    rows = list(csv.DictReader((run.path / "history.csv").open()))
+    assert [int(r["epoch"]) for r in rows] == list(range(1, len(rows) + 1))
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
+
+
+def test_tensorboard_files_hold_the_history_and_hparams(run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run.path / "tensorboard"), size_guidance={"tensors": 0})
+    events.Reload()
+    tags = events.Tags()["tensors"]
+    rows = list(csv.DictReader((run.path / "history.csv").open()))
+    assert len(events.Tensors("val_loss")) == len(rows)
+    assert "test/accuracy" in tags
+    assert "_hparams_/session_start_info" in events.summary_metadata
+
+
+def test_model_gives_the_stored_predictions_in_a_fresh_process(run, digits_folder, tmp_path):
+    table = run.predictions("test")
+    script = """
+import sys, numpy as np, keras
+from PIL import Image
+model = keras.models.load_model(sys.argv[1], compile=False, safe_mode=True)
+table = np.load(sys.argv[2])
+images = [np.asarray(Image.open(f"{sys.argv[3]}/{i}").convert("RGB")) for i in table["ids"]]
+out = model.predict(np.stack(images).astype("float32"), verbose=0)
+print(abs(out - table["probabilities"]).max())
+"""
+    args = [run.path / "model.keras", run.path / "predictions/test.npz", digits_folder]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, args)], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 1e-5
+    assert len(table) > 30
+
+
+def test_predict_gives_the_stored_predictions(run, digits_folder):
+    table = run.predictions("test")
+    found = zoo.predict(run, [digits_folder / i for i in table.ids])
+    np.testing.assert_allclose(found.probabilities, table.probabilities, atol=1e-5)
+    assert found.classes == ("four", "one", "seven")
+
+
+def test_predict_names_bad_files_and_goes_on(run, digits_folder, tmp_path):
+    bad = tmp_path / "broken.png"
+    bad.write_bytes(b"no image")
+    good = next((digits_folder / "one").iterdir())
+    found = zoo.predict(run, [bad, good])
+    assert found.files == (good,)
+    assert "not an image" in found.bad[bad]
+    with pytest.raises(zoo.ZooError, match="none of 1 files is a usable image"):
+        zoo.predict(run, bad)
+
+
+def test_same_seed_same_metrics_and_another_seed_others(digits_folder, tmp_path):
+    hard = {"mix": "both", "dropout": 0.3, "augment": "strong"}
+    first = train(digits_folder, runs=tmp_path / "a", **hard)
+    again = train(digits_folder, runs=tmp_path / "b", **hard)
+    other = train(digits_folder, runs=tmp_path / "c", seed=1, **hard)
+    assert first.metrics == again.metrics
+    assert first.metrics != other.metrics
+    assert (first.predictions("test").ids == other.predictions("test").ids).all()
+
+
+def test_run_json_repeats_the_run(run, tmp_path):
+    again = zoo.finetune(config=run.path / "run.json", runs=tmp_path)
+    assert again.metrics == run.metrics
+    assert again.settings == run.settings
+
+
+def test_killed_training_resumes_to_the_same_metrics(digits_folder, tmp_path):
+    hard = {"mix": "cutmix", "dropout": 0.2, "epochs": 6}
+    whole = train(digits_folder, runs=tmp_path / "whole", **hard)
+    runs = tmp_path / "runs"
+    call = (
+        f"import zoo; zoo.finetune('cnn', {str(digits_folder)!r}, name='k', "
+        f"runs={str(runs)!r}, **{ {**QUICK, **hard}!r})"
+    )
+    process = subprocess.Popen([sys.executable, "-c", call])
+    checkpoint = runs / ".k.partial" / "checkpoints" / "last.npz"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    with pytest.raises(zoo.ZooError, match="is not finished"):
+        zoo.open_run("k", runs)
+    with pytest.raises(zoo.ZooError, match="unfinished run 'k': go on with --resume"):
+        train(digits_folder, name="k", runs=runs, **hard)
+    with pytest.raises(zoo.ZooError, match="begun with epochs 6, not 7"):
+        zoo.finetune(resume=True, name="k", runs=runs, epochs=7)
+    resumed = zoo.finetune(resume=True, name="k", runs=runs)
+    assert resumed.metrics == whole.metrics
+    assert [p.name for p in runs.iterdir()] == ["k"]
+
+
+def test_l1_and_l2_shrink_what_is_trained(digits_folder, tmp_path):
+    def norm(name, **penalty):
+        found = train(
+            digits_folder, name=name, runs=tmp_path, patience=0, augment="none", **penalty
+        )
+        weights = [w for w in found.model.trainable_variables if "kernel" in w.name]
+        return sum(float(np.square(w.numpy()).sum()) for w in weights)
+
+    free = norm("free", l2=0.0)
+    assert norm("l2", l2=1.0) < 0.9 * free
+    assert norm("l1", l1=0.05, l2=0.0) < 0.9 * free
+
+
+def test_probe_alone_is_convex_and_quick_and_regularized(digits_folder, tmp_path):
+    def probe(name, **more):
+        return zoo.finetune(
+            "efficientnet",
+            digits_folder,
+            size=32,
+            unfreeze="none",
+            near_duplicates=False,
+            name=name,
+            runs=tmp_path,
+            **more,
+        )
+
+    weak, strong = probe("weak", l2=1e-4), probe("strong", l2=1.0)
+    sparse = probe("sparse", l1=0.01)
+
+    def kernel(run):
+        return run.model.get_layer("logits_1").get_layer("head").kernel.numpy()
+
+    assert np.linalg.norm(kernel(strong)) < 0.5 * np.linalg.norm(kernel(weak))
+    assert (kernel(sparse) == 0).mean() > 0.5
+    assert weak.record["kept"][0]["stage"] == "probe"
+    assert weak.metrics["test"]["accuracy"]["value"] > 0.8
+
+
+def test_probe_is_kept_where_finetuning_does_not_beat_it(digits_folder, tmp_path):
+    run = zoo.finetune(
+        "efficientnet",
+        digits_folder,
+        size=32,
+        epochs=1,
+        optimizer="sgd",
+        learning_rate=8.0,
+        unfreeze="top",
+        near_duplicates=False,
+        runs=tmp_path,
+    )
+    kept = run.record["kept"][0]
+    assert kept["stage"] == "probe"
+    assert kept["finetune"]["val_loss"] > kept["probe"]["val_loss"]
+    table = run.predictions("val")
+    assert value("accuracy", table.labels, table.probabilities) == kept["probe"]["val_accuracy"]
+
+
+def test_folds_store_out_of_fold_predictions_and_keep_the_bag(digits_folder, tmp_path):
+    run = train(digits_folder, folds=3, runs=tmp_path, epochs=4)
+    oof, val, test = (run.predictions(s) for s in ("oof", "val", "test"))
+    counts = run.record["data"]["counts"]
+    assert len(oof) == sum(counts["train"]) + sum(counts["val"])
+    assert set(val.ids) < set(oof.ids)
+    assert not set(oof.ids) & set(test.ids)
+    assert len(run.record["kept"]) == 3
+    found = zoo.predict(run, [digits_folder / i for i in test.ids])
+    np.testing.assert_allclose(found.probabilities, test.probabilities, atol=1e-5)
+    rows = list(csv.DictReader((run.path / "history.csv").open()))
+    assert {row["fold"] for row in rows} == {"1", "2", "3"}
+
+
+def test_class_weights_lift_the_rare_class(tmp_path):
+    from zoo.train.member import sample_weights
+
+    labels = np.array([0] * 90 + [1] * 10)
+    weights = sample_weights(labels, 2, "auto")
+    assert weights.mean() == pytest.approx(1)
+    assert weights[labels == 0].sum() == pytest.approx(weights[labels == 1].sum())
+    assert (sample_weights(labels, 2, "none") == 1).all()
+
+
+def test_bad_files_are_recorded_and_the_run_goes_on(digits_folder, tmp_path):
+    import shutil
+
+    data = shutil.copytree(digits_folder, tmp_path / "data")
+    (data / "one" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    (data / "one" / "notes.txt").write_text("hello")
+    said = []
+
+    class Notes(zoo.progress.Silent):
+        def say(self, text):
+            said.append(text)
+
+    run = train(data, runs=tmp_path / "runs", epochs=1, progress=Notes())
+    assert set(run.record["data"]["bad"]) == {"one/broken.jpg", "one/notes.txt"}
+    assert any("2 files are left out" in line for line in said)
+    assert (data / "one" / "notes.txt").exists()
+
+
+def test_second_run_reads_the_cache(digits_folder, tmp_path):
+    steps = []
+
+    class Steps(zoo.progress.Silent):
+        def step(self, name, total):
+            steps.append(name)
+            return super().step(name, total)
+
+    def probe():
+        zoo.finetune(
+            "efficientnet",
+            digits_folder,
+            size=32,
+            unfreeze="none",
+            near_duplicates=False,
+            runs=tmp_path / "r",
+            progress=Steps(),
+        )
+
+    probe()
+    assert {"scan", "prepare", "features"} <= set(steps)
+    steps.clear()
+    probe()
+    assert not {"scan", "prepare", "features"} & set(steps)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"backbone": "efficientnot"}, "did you mean 'efficientnet'"),
+        ({"backbone": "efficientnet", "blocks": None, "weights": "/no/such.h5"}, "no weights file"),
+        ({"learning_rate": 50.0}, "learning_rate must be"),
+        ({"epoch": 3}, "did you mean 'epochs'"),
+        ({"weights": "imagenet"}, "has no ImageNet weights"),
+        ({"unfreeze": "none"}, "random weights untrained"),
+        ({"size": 4}, "size must be 8 to 1024, not 4"),
+        ({"blocks": 6}, "needs at least 64 px, not 16"),
+        ({"name": "../x"}, "cannot name a run"),
+        ({"learning_rate": 10.0, "optimizer": "sgd", "layer_decay": 1.0}, None),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_and_leaves_nothing(
+    digits_folder, tmp_path, settings, words
+):
+    runs = tmp_path / "runs"
+    if words is None:  # an extreme but allowed choice: either it works, or it says why not
+        try:
+            train(digits_folder, runs=runs, **settings)
+        except zoo.ZooError as error:
+            assert "\n" not in str(error)
+        return
+    if settings.get("backbone", "").startswith("eff"):
+        call = {k: v for k, v in settings.items() if k != "blocks"}
+        name = call.pop("backbone")
+        with pytest.raises((zoo.ZooError, BackboneError), match=words) as error:
+            zoo.finetune(name, digits_folder, runs=runs, near_duplicates=False, **call)
+    else:
+        with pytest.raises((zoo.ZooError, BackboneError), match=words) as error:
+            train(digits_folder, runs=runs, **settings)
+    assert "\n" not in str(error.value)
+    assert not runs.exists() or not list(runs.iterdir())
+
+
+def test_full_disk_is_one_sentence_and_leaves_nothing(digits_folder, tmp_path):
+    """Files are limited to 200 kB: pixels still fit, the checkpoint does not."""
+    runs = tmp_path / "runs"
+    script = f"""
+import resource, signal, sys
+import zoo, tensorflow
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+settings = { {**QUICK, "filters": 64, "dense_units": 512}!r}
+try:
+    zoo.finetune("cnn", {str(digits_folder)!r}, runs={str(runs)!r}, **settings)
+except zoo.ZooError as error:
+    print(error)
+    sys.exit(2)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert "the disk is full" in done.stdout
+    assert not list(runs.iterdir())
+
+
+def test_metrics_json_has_the_promised_layout(run):
+    metrics = json.loads(Path(run.path / "metrics.json").read_text())
+    assert set(metrics) == {"val", "test"}
+    names = {"accuracy", "f1", "auc", "log_loss", "calibration_error"}
+    for split in metrics.values():
+        assert set(split) == names
+        assert all(set(entry) == {"value", "low", "high", "n"} for entry in split.values())

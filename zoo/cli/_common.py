@@ -1,0 +1,133 @@
+"""What the commands share: parameter types with completion, and options from settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from zoo.settings import Option, describe
+
+
+class BackboneName(click.ParamType):
+    """A family or variant, completed from the registry; checked by the call itself."""
+
+    name = "backbone"
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Families first, then variants."""
+        import backbones
+
+        known = dict.fromkeys([*backbones.families(), *backbones.names()])
+        return [CompletionItem(name) for name in known if name.startswith(incomplete)]
+
+
+class RunName(click.ParamType):
+    """A finished run."""
+
+    name = "run"
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Runs of the folder given before, or of the usual one."""
+        from zoo.runs import finished
+
+        found = finished(context.params.get("runs"))
+        return [CompletionItem(run.name) for run in found if run.name.startswith(incomplete)]
+
+
+class DataSource(click.ParamType):
+    """A path or a built-in set."""
+
+    name = "src"
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Built-in sets, then paths of the shell."""
+        from zoo.data import builtin
+
+        items = [CompletionItem(n, help=s.about) for n, s in builtin.SETS.items()]
+        matching = [item for item in items if item.value.startswith(incomplete)]
+        return [*matching, CompletionItem(incomplete, type="file")]
+
+
+runs_option = click.option(
+    "--runs", metavar="DIR", help="Folder of the runs.  [default: $ZOO_RUNS or ./runs]"
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+
+
+def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: an option for every setting; those not given are None."""
+    for option in reversed(describe().values()):
+        if option.name != "data":
+            function = _click_option(option)(function)
+    return function
+
+
+def _click_option(option: Option) -> Callable[..., Any]:
+    flag = option.name.replace("_", "-")
+    default = option.auto or option.default
+    if option.type is bool:
+        shown = option.auto or ("on" if option.default else "off")
+        return click.option(
+            f"--{flag}/--no-{flag}",
+            option.name,
+            default=None,
+            help=f"{_sentence(option)}  [default: {shown}]",
+        )
+    metavar = "|".join(option.choices) if option.choices else option.type.__name__.upper()
+    limits = f"; {option.range()}" if option.range() and not option.choices else ""
+    return click.option(
+        f"--{flag}",
+        option.name,
+        type=option.type,
+        metavar=metavar,
+        default=None,
+        help=f"{_sentence(option)}  [default: {default}{limits}]",
+    )
+
+
+def _sentence(option: Option) -> str:
+    return option.help[0].upper() + option.help[1:] + "."
+
+
+def print_json(content: Any) -> None:
+    """Print to standard output, as JSON."""
+    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def table(headers: list[str], rows: list[list[str]], right: set[int] | None = None) -> str:
+    """Aligned plain-text columns, two blanks apart.
+
+    Args:
+        headers: column titles.
+        rows: cells; control characters are shown as escapes, because names come from the data.
+        right: columns aligned to the right.
+    """
+    cells = [headers, *[[printable(cell) for cell in row] for row in rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
+    right = right or set()
+
+    def line(row: list[str]) -> str:
+        parts = [
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        return "  ".join(parts).rstrip()
+
+    return "\n".join([line(cells[0]), "  ".join("-" * w for w in widths), *map(line, cells[1:])])
+
+
+def printable(text: str) -> str:
+    """Text from the data, safe to print: control characters and broken bytes are escaped."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )

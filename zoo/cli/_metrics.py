@@ -1,0 +1,30 @@
+"""The table of metrics with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.cli._common import table
+from zoo.evaluate.labels import LABELS
+
+_ORDER = ("oof", "val", "test")
+_TITLES = {"oof": "out-of-fold", "val": "validation", "test": "test"}
+
+
+def metrics_table(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """A row a metric and a column a split, each value with its 95% interval."""
+    splits = [s for s in _ORDER if s in metrics]
+    count = {s: next(iter(metrics[s].values()))["n"] for s in splits}
+    headers = ["", *[f"{_TITLES[s]} (n={count[s]})" for s in splits]]
+    rows = [
+        [label, *[_entry(metrics[s].get(name)) for s in splits]] for name, label in LABELS.items()
+    ]
+    return table(headers, rows) + "\n95% intervals in brackets"
+
+
+def _entry(entry: Mapping[str, Any] | None) -> str:
+    if not entry or entry["value"] is None:
+        return "not defined"
+    value = f"{entry['value']:.3f}"
+    return value if entry["low"] is None else f"{value} [{entry['low']:.3f}, {entry['high']:.3f}]"

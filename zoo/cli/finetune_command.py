@@ -1,0 +1,148 @@
+"""``zoo finetune BACKBONE``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from zoo.cli._common import (
+    BackboneName,
+    DataSource,
+    json_option,
+    print_json,
+    printable,
+    runs_option,
+    settings_options,
+)
+
+
+@click.command("finetune")
+@click.argument("backbone", type=BackboneName(), required=False)
+@click.option(
+    "--data",
+    type=DataSource(),
+    metavar="SRC",
+    help="A folder of class folders; a folder with train/ and val/ or test/; a manifest.csv (path, "
+    "label, split); tfds:NAME; or a built-in set (elpv, digits).  [default: elpv]",
+)
+@click.option("--name", metavar="NAME", help="Name of the run.  [default: backbone-data-number]")
+@runs_option
+@click.option(
+    "--config", metavar="FILE", help="Settings from a .toml, .yaml or .json file, or a run.json."
+)
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run (--name, or the last).")
+@click.option("--dry-run", is_flag=True, help="Print the plan and train nothing.")
+@json_option
+@settings_options
+def command(
+    backbone: str | None,
+    data: str | None,
+    name: str | None,
+    runs: str | None,
+    config: str | None,
+    resume: bool,
+    dry_run: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Train a classifier on a folder of images.
+
+    BACKBONE is a family (efficientnet, resnet, mobilenet, cnn) or a variant (`zoo list`).
+
+    The backbone's frozen features are computed once, a linear head is fitted on them, and the upper
+    blocks are fine-tuned from that head. What is better on validation is kept; the test images are
+    predicted once, at the end.
+
+    \b
+    Examples:
+      zoo finetune efficientnet
+      zoo finetune mobilenet --data photos/ --epochs 10 --augment strong
+      zoo finetune cnn --data digits --blocks 3
+      zoo finetune efficientnet --data photos/ --unfreeze none    # seconds
+    """
+    from zoo.progress import Silent, for_terminal
+
+    progress = Silent() if as_json else for_terminal()
+    if dry_run:
+        _print_plan(backbone, data, config, settings, progress, as_json)
+        return
+    if not backbone and not config and not resume:
+        raise click.UsageError("no backbone is given, for instance: zoo finetune efficientnet")
+    if not data and not config and not resume:
+        from zoo.data.dataset import default_source
+
+        progress.say(f"no --data is given: taking the built-in {default_source()}")
+    import zoo
+
+    run = zoo.finetune(
+        backbone,
+        data,
+        name=name,
+        runs=runs,
+        config=config,
+        resume=resume,
+        progress=progress,
+        **settings,
+    )
+    from zoo.cli._metrics import metrics_table
+
+    if as_json:
+        print_json({"run": run.name, "path": str(run.path), "metrics": run.metrics})
+        return
+    kept = run.record["kept"]
+    click.echo(_kept(kept))
+    click.echo(f"\n{metrics_table(run.metrics)}\n")
+    seconds = run.record["seconds"]
+    spent = ", ".join(f"{k} {v:.0f} s" for k, v in seconds.items() if v >= 0.5)
+    click.echo(f"time  {spent}")
+    click.echo(f"run   {printable(str(run.path))}")
+    where = f" --runs {runs}" if runs else ""
+    click.echo(f"next  zoo predict {run.name} IMAGE...{where}")
+
+
+def _kept(kept: list[dict[str, Any]]) -> str:
+    """Which of probe and fine-tuning was kept, and why."""
+    lines = []
+    for i, member in enumerate(kept, start=1):
+        parts = [
+            f"{stage} {member[stage]['val_loss']:.3f} ({member[stage]['val_accuracy']:.3f})"
+            for stage in ("probe", "finetune")
+            if stage in member
+        ]
+        what = f"epoch {member['best_epoch']}" if member["best_epoch"] else "the probe"
+        prefix = f"fold {i}: " if len(kept) > 1 else ""
+        reason = ""
+        if not member["best_epoch"] and "finetune" in member:
+            reason = ": fine-tuning did not beat it"
+        lines.append(f"{prefix}kept {what}{reason}; validation loss (accuracy): {', '.join(parts)}")
+    return "\n".join(lines)
+
+
+def _print_plan(
+    backbone: str | None,
+    data: str | None,
+    config: str | None,
+    settings: dict[str, Any],
+    progress: Any,
+    as_json: bool,
+) -> None:
+    from zoo.data.dataset import load
+    from zoo.train.plan import gather, resolve
+    from zoo.train.remarks import data_remarks
+
+    resolved = resolve(gather(backbone, data, config, settings))
+    dataset = load(resolved.settings, progress)
+    if as_json:
+        print_json({"settings": resolved.settings.as_dict(), "data": dataset.summary()})
+        return
+    click.echo("\n".join(printable(line) for line in data_remarks(dataset)))
+    spec = resolved.spec
+    click.echo(
+        f"{spec.name}: {spec.parameters / 1e6:.1f} M parameters, {resolved.settings.size} px, "
+        f"weights {resolved.settings.weights}"
+    )
+    for name, value in resolved.settings.as_dict().items():
+        if name not in {"backbone", "weights", "size"} and value is not None:
+            click.echo(f"  {name} = {printable(str(value))}")
+    click.echo("nothing was trained (--dry-run)")

@@ -1,0 +1,85 @@
+"""``zoo predict RUN IMAGE...``."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo.cli._common import RunName, print_json, printable, runs_option, table
+
+if TYPE_CHECKING:
+    from zoo.evaluate.predict import Prediction
+
+
+@click.command("predict")
+@click.argument("run", type=RunName())
+@click.argument("images", nargs=-1, type=click.Path(), required=True)
+@click.option(
+    "--top",
+    metavar="K",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="How many classes to show for each image.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="csv and json have the probabilities of all classes.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@runs_option
+def command(
+    run: str, images: tuple[str, ...], top: int, form: str, as_json: bool, runs: str | None
+) -> None:
+    """Predict images with a finished run.
+
+    IMAGES are files or folders. Files that are no usable images are named on standard error.
+    """
+    import zoo
+    from zoo.progress import Silent, for_terminal
+
+    form = "json" if as_json else form
+    progress = for_terminal() if form == "table" else Silent()
+    found = zoo.predict(run, images, runs=runs, progress=progress)
+    _PRINTERS[form](found, min(top, len(found.classes)))
+    for file, reason in found.bad.items():
+        click.echo(f"left out {printable(str(file))}: {reason}", err=True)
+
+
+def _print_table(found: Prediction, top: int) -> None:
+    rows = [
+        [str(file), *[f"{name} {p:.3f}" for name, p in best]]
+        for file, best in zip(found.files, found.top(top), strict=True)
+    ]
+    click.echo(table(["image", *[f"{i + 1}." for i in range(top)]], rows))
+
+
+def _print_csv(found: Prediction, top: int) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["image", "class", *found.classes])
+    best = found.top(1)
+    for file, ((name, _),), row in zip(found.files, best, found.probabilities, strict=True):
+        writer.writerow([file, name, *[f"{p:.6f}" for p in row]])
+
+
+def _print_json(found: Prediction, top: int) -> None:
+    images = [
+        {
+            "image": str(file),
+            "top": [{"class": name, "probability": p} for name, p in best],
+            "probabilities": dict(zip(found.classes, map(float, row), strict=True)),
+        }
+        for file, best, row in zip(found.files, found.top(top), found.probabilities, strict=True)
+    ]
+    bad = [{"image": str(file), "reason": reason} for file, reason in found.bad.items()]
+    print_json({"images": images, "bad": bad})
+
+
+_PRINTERS = {"table": _print_table, "csv": _print_csv, "json": _print_json}

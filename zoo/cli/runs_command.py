@@ -1,0 +1,67 @@
+"""``zoo runs``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from zoo.cli._common import json_option, print_json, runs_option, table
+
+
+@click.command("runs")
+@runs_option
+@json_option
+def command(runs: str | None, as_json: bool) -> None:
+    """List the runs: backbone, data, test accuracy.
+
+    Interrupted runs are listed last; `zoo finetune --resume --name RUN` goes on with one.
+    """
+    from zoo.errors import ZooError
+    from zoo.paths import runs_dir
+    from zoo.runs import Run, finished, unfinished
+
+    def row(run: Run) -> dict[str, Any]:
+        try:
+            return {
+                "name": run.name,
+                "backbone": run.settings["backbone"],
+                "data": run.record["data"]["name"],
+                "created": run.record["created"],
+                "metrics": run.metrics,
+            }
+        except (ZooError, KeyError) as error:
+            return {"name": run.name, "problem": f"damaged: {error}"}
+
+    rows, waiting = [row(run) for run in finished(runs)], unfinished(runs)
+    if as_json:
+        print_json({"runs": rows, "unfinished": waiting})
+        return
+    if not rows and not waiting:
+        click.echo(f"no runs in {runs_dir(runs)} yet: zoo finetune efficientnet")
+        return
+    if rows:
+        headers = ["run", "backbone", "data", "created", "test accuracy", "test log loss"]
+        click.echo(table(headers, [_cells(r) for r in rows]))
+    for name in waiting:
+        click.echo(f"unfinished: {name}  (zoo finetune --resume --name {name})")
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    if "problem" in row:
+        return [row["name"], row["problem"], "", "", "", ""]
+    test = row["metrics"].get("test", {})
+    accuracy, loss = test.get("accuracy"), test.get("log_loss")
+    interval = (
+        f"{accuracy['value']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}]"
+        if accuracy
+        else ""
+    )
+    return [
+        row["name"],
+        row["backbone"],
+        row["data"],
+        row["created"][:16].replace("T", " "),
+        interval,
+        f"{loss['value']:.3f}" if loss else "",
+    ]

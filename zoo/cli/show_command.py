@@ -1,0 +1,39 @@
+"""``zoo show RUN``."""
+
+from __future__ import annotations
+
+import click
+
+from zoo.cli._common import RunName, json_option, print_json, printable, runs_option, table
+
+
+@click.command("show")
+@click.argument("run", type=RunName())
+@runs_option
+@json_option
+def command(run: str, runs: str | None, as_json: bool) -> None:
+    """Show a run: metrics with intervals, data, settings, time."""
+    from zoo.cli._metrics import metrics_table
+    from zoo.runs import open_run
+
+    found = open_run(run, runs)
+    record = found.record
+    if as_json:
+        print_json({**record, "name": found.name, "metrics": found.metrics})
+        return
+    data = record["data"]
+    click.echo(f"{found.name}  {record['settings']['backbone']}  {record['created']}")
+    click.echo(f"data  {printable(data['name'])} at {printable(data['root'])}")
+    counts = data["counts"]
+    rows = [
+        [name, *[str(counts[split][i]) for split in ("train", "val", "test")]]
+        for i, name in enumerate(record["classes"])
+    ]
+    click.echo(f"\n{table(['class', 'train', 'val', 'test'], rows, right={1, 2, 3})}")
+    click.echo(f"\n{metrics_table(found.metrics)}\n")
+    for name, value in record["settings"].items():
+        if value is not None:
+            click.echo(f"  {name} = {printable(str(value))}")
+    spent = ", ".join(f"{k} {v:.0f} s" for k, v in record["seconds"].items() if v >= 0.5)
+    click.echo(f"\ntime  {spent}")
+    click.echo(f"run   {printable(str(found.path))}")

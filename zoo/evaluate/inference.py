@@ -1,0 +1,65 @@
+"""Run a network over prepared images in batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zoo.progress import Silent
+
+if TYPE_CHECKING:
+    import keras
+
+BATCH = 32  # measured best on two cores; a GPU is fed enough by the same
+
+
+class Inference:
+    """A network in inference mode, compiled once; it follows changes of the weights.
+
+    Args:
+        model: takes float RGB of shape (b, height, width, 3) in 0..255.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        import tensorflow as tf
+
+        @tf.function(reduce_retracing=True)
+        def infer(batch: Any) -> Any:
+            return model(tf.cast(batch, tf.float32), training=False)
+
+        self._infer = infer
+        self._outputs = model.output_shape[1:]
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        """Outputs for uint8 or float RGB of shape (b, height, width, 3) in 0..255."""
+        import tensorflow as tf
+
+        outputs: np.ndarray = self._infer(tf.constant(batch)).numpy()
+        return outputs
+
+    def run(
+        self,
+        pixels: np.ndarray,
+        rows: np.ndarray,
+        progress: Silent | None = None,
+        step: str = "predict",
+    ) -> np.ndarray:
+        """Outputs for many images, a batch at a time.
+
+        Args:
+            pixels: uint8 of shape (m, size, size, 3), may be memory-mapped.
+            rows: int64 of shape (n,), which of them, in which order.
+            progress: shows the step.
+            step: its name.
+
+        Returns:
+            float32 of shape (n, outputs).
+        """
+        result = np.empty((len(rows), *self._outputs), np.float32)
+        with (progress or Silent()).step(step, len(rows)) as advance:
+            for start in range(0, len(rows), BATCH):
+                chunk = rows[start : start + BATCH]
+                result[start : start + len(chunk)] = self(pixels[chunk])
+                advance(len(chunk))
+        return result

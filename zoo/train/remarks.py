@@ -1,0 +1,26 @@
+"""What a user should know of the data before training."""
+
+from __future__ import annotations
+
+from zoo.data.dataset import Dataset
+
+_SHOWN = 10
+
+
+def data_remarks(dataset: Dataset) -> list[str]:
+    """What a user should know of the data, a sentence each."""
+    catalog, split = dataset.catalog, dataset.split
+    parts = f"{len(split.train)} train, {len(split.val)} validation, {len(split.test)} test"
+    remarks = [f"{catalog.name}: {len(catalog)} images of {len(catalog.classes)} classes: {parts}"]
+    if catalog.bad:
+        remarks.append(f"{len(catalog.bad)} files are left out:")
+        shown = list(catalog.bad.items())[:_SHOWN]
+        remarks += [f"  {sample}: {reason}" for sample, reason in shown]
+        if len(catalog.bad) > len(shown):
+            remarks.append(f"  and {len(catalog.bad) - len(shown)} more, all in run.json")
+    if len(split.leaking):
+        remarks.append(
+            f"{len(split.leaking)} training or validation images are copies of held-out images "
+            f"and are not trained on, the first is {catalog.ids[split.leaking[0]]}"
+        )
+    return remarks
