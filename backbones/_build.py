@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from backbones import _registry
 from backbones._errors import BackboneError
 
@@ -153,4 +155,9 @@ def build(
     spec, size, complete = check(name, size=size, weights=weights, options=options)
     model = _registry.builder(spec.name)(spec, size, weights, complete)
     digest = None if weights == "none" else weights_digest(model)
+    broken = [v.path for v in model.weights if not np.isfinite(v.numpy()).all()]
+    if broken:
+        raise BackboneError(
+            f"the weights {weights} of {spec.name} are damaged: {broken[0]} is not finite; give others"
+        )
     return Backbone(spec, model, size, spec.blocks_for(complete), digest)

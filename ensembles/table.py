@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +36,13 @@ class PredictionTable:
     fingerprint: str
 
     def __post_init__(self) -> None:
+        if (self.ids.ndim, self.classes.ndim) != (1, 1):
+            raise EnsembleError("a prediction table needs one id a sample and one name a class")
+        if self.labels.dtype.kind not in "iu" or self.probabilities.dtype.kind != "f":
+            raise EnsembleError(
+                f"a prediction table needs whole numbers as labels and floating-point "
+                f"probabilities, not {self.labels.dtype} and {self.probabilities.dtype}"
+            )
         n, k = len(self.ids), len(self.classes)
         if self.probabilities.shape != (n, k) or self.labels.shape != (n,):
             raise EnsembleError(
@@ -75,15 +81,10 @@ class PredictionTable:
         """
         try:
             with np.load(path, allow_pickle=False) as stored:
-                missing = [name for name in _FIELDS if name not in stored]
-                if missing:
-                    raise EnsembleError(f"prediction table {path} has no array {missing[0]!r}")
                 values = {name: stored[name] for name in _FIELDS}
+            split, fingerprint = (str(values.pop(name)) for name in ("split", "fingerprint"))
+            return cls(**values, split=split, fingerprint=fingerprint)
         except FileNotFoundError:
             raise EnsembleError(f"there is no prediction table {path}") from None
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            if isinstance(error, EnsembleError):
-                raise
+        except Exception as error:  # zipfile, zlib and numpy raise nearly anything on damage
             raise EnsembleError(f"prediction table {path} is damaged: {error}") from error
-        split, fingerprint = (str(values.pop(name)) for name in ("split", "fingerprint"))
-        return cls(**values, split=split, fingerprint=fingerprint)

@@ -15,6 +15,10 @@ class ZooError(ValueError):
     """
 
 
+class DiskError(ZooError):
+    """The disk is full or cannot be written: what was finished stays usable."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """``did you mean 'x'?`` or the list of what there is, to end a message with."""
     choices = list(known)
@@ -32,18 +36,18 @@ def disk_errors(where: object) -> Iterator[None]:
     """Turn a full or read-only disk into a sentence.
 
     Raises:
-        ZooError: writing below ``where`` failed for want of space or permission.
+        DiskError: writing below ``where`` failed for want of space or permission.
     """
     try:
         yield
     except OSError as error:
         if error.errno in _NO_SPACE:
-            raise ZooError(
+            raise DiskError(
                 f"the disk is full: {where} could not be written ({error.strerror}); "
                 f"free some space, or put runs and cache elsewhere (ZOO_RUNS, ZOO_CACHE)"
             ) from error
         if error.errno in {errno.EACCES, errno.EROFS, errno.EPERM}:
-            raise ZooError(
+            raise DiskError(
                 f"{where} cannot be written ({error.strerror}): choose another place "
                 f"(ZOO_RUNS for runs, ZOO_CACHE for the cache)"
             ) from error

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import ZooError, disk_errors, nearest
+from zoo.errors import DiskError, ZooError, disk_errors, nearest
 from zoo.paths import new_file, runs_dir
 
 if TYPE_CHECKING:
@@ -192,9 +192,9 @@ def free_name(stem: str, folder: str | Path | None = None) -> str:
 class RunWriter:
     """A run in the making: a locked hidden directory that becomes the run.
 
-    Used as a context manager. When the block ends well after :meth:`complete`, the run is there;
-    when it is interrupted (Ctrl-C, kill), what was done stays for ``--resume``; when it fails
-    before a checkpoint was written, nothing stays.
+    Used as a context manager. When the block ends well after :meth:`complete`, the run is there.
+    When it is interrupted (Ctrl-C, kill, a full disk), what was done stays for ``--resume``. When
+    it fails for a reason that going on would meet again, or before a checkpoint, nothing stays.
 
     Args:
         name: the run's name.
@@ -202,7 +202,7 @@ class RunWriter:
         resume: go on with an interrupted run of this name.
 
     Raises:
-        ZooError: the name is taken, in use by another process, or there is nothing to resume.
+        ZooError: the name is taken, or in use by another process.
     """
 
     def __init__(self, name: str, folder: str | Path | None = None, resume: bool = False) -> None:
@@ -220,7 +220,8 @@ class RunWriter:
     def __enter__(self) -> RunWriter:
         with disk_errors(self.path):
             self._root.mkdir(parents=True, exist_ok=True)
-            fresh = not self.path.is_dir()
+            # a directory without a record was left by a kill before anything was done
+            fresh = not _is_run(self.path)
             self.path.mkdir(exist_ok=True)
             # the directory itself is locked: the lock ends with the process, however it ends
             self._lock = os.open(self.path, os.O_RDONLY)
@@ -251,8 +252,9 @@ class RunWriter:
         return Run(self.target)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        saved = self.resumed or any((self.path / "checkpoints").glob("*.npz"))
+        hopeless = kind is not None and issubclass(kind, ValueError) and kind is not DiskError
         failed = kind is not None and issubclass(kind, Exception)
-        saved = any((self.path / "checkpoints").glob("*.npz"))
-        if failed and not self.resumed and not saved:
+        if not _is_run(self.path) or (failed and not saved) or (hopeless and not self.resumed):
             shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)

@@ -137,9 +137,9 @@ def test_cmyk_jpeg_has_the_colours_of_the_rgb_image():
 @pytest.mark.parametrize(
     ("values", "format", "expected"),
     [
-        (np.array([[0, 257 * 100, 65535]], np.uint16), "PNG", [0, 100, 255]),
-        (np.array([[0, 257 * 100, 65535]], np.uint16), "TIFF", [0, 100, 255]),
-        (np.array([[0, 257 * 100, 65535]], np.int32), "TIFF", [0, 100, 255]),
+        (np.array([[0, 257 * 200, 65535]], np.uint16), "PNG", [0, 200, 255]),
+        (np.array([[0, 257 * 200, 65535]], np.uint16), "TIFF", [0, 200, 255]),
+        (np.array([[0, 257 * 200, 65535]], np.int32), "TIFF", [0, 200, 255]),
         (np.array([[0, 100, 255]], np.int32), "TIFF", [0, 100, 255]),
         (np.array([[0.0, 0.2, 1.0]], np.float32), "TIFF", [0, 51, 255]),
         (np.array([[-5.0, 51.4, 255.0]], np.float32), "TIFF", [0, 51, 255]),
@@ -157,8 +157,8 @@ def test_deep_grey_keeps_its_full_scale(values, format, expected):
 
 
 def test_16_bit_big_endian_grey_is_read():
-    content = b"P5 3 3 65535\n" + np.array([0, 25700, 65535] * 3, ">u2").tobytes()
-    np.testing.assert_array_equal(decode(content, 3)[0, :, 0], [0, 100, 255])
+    content = b"P5 3 3 65535\n" + np.array([0, 51400, 65535] * 3, ">u2").tobytes()
+    np.testing.assert_array_equal(decode(content, 3)[0, :, 0], [0, 200, 255])
 
 
 def test_one_bit_is_black_and_white():

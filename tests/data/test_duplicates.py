@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from sklearn.datasets import load_sample_images
 
+from zoo.data import builtin
 from zoo.data.decode import thumbnail
 from zoo.data.duplicates import _near_pairs, groups
 from zoo.data.inspect import Inspection, inspect
@@ -82,6 +83,27 @@ def test_different_photos_are_not_grouped():
     assert len(set(groups(seen(photos)))) == len(photos)
 
 
+def test_photos_of_one_scene_with_different_things_in_it_are_not_grouped():
+    scene, *things = crops()
+    scenes = []
+    for thing in things[:12]:
+        changed = scene.copy()
+        changed.paste(thing.resize((50, 50)), (45, 45))
+        scenes.append(encoded(changed))
+    assert len(set(groups(seen(scenes)))) == 12
+
+
+@pytest.mark.skipif(not builtin.elpv_installed(), reason="pip install elpv-dataset")
+def test_cells_that_look_much_alike_are_not_grouped_but_their_copies_are():
+    catalog = scan("elpv")
+    cells = [Image.open(catalog.path(i)).convert("L") for i in range(0, len(catalog), 44)]
+    n = len(cells)
+    edited = [encoded(half(brighter(cell)), "JPEG", quality=50) for cell in cells]
+    found = groups(seen([encoded(cell) for cell in cells] + edited))
+    assert len(set(found[:n])) == n
+    assert (found[:n] == found[n:]).mean() >= 0.95
+
+
 def test_equal_contents_are_grouped_with_and_without_near_copies(photos):
     root = photos({"cat": 4, "dog": 3})
     (root / "dog" / "copy.png").write_bytes((root / "cat" / "001.png").read_bytes())
@@ -114,6 +136,12 @@ def test_plain_images_are_not_grouped():
     plain = [encoded(Image.new("RGB", (50, 50), (v, v, 255 - v))) for v in range(0, 250, 2)]
     jpegs = [encoded(Image.new("RGB", (50, 50), (v, 90, 90)), "JPEG") for v in range(0, 250, 2)]
     assert len(set(groups(seen(plain + jpegs)))) == len(set(plain + jpegs)) > 240
+
+
+def test_blank_pages_with_the_same_faint_shade_are_not_grouped():
+    pages = np.full((20, 16, 16), 200, np.uint8) + np.arange(20, dtype=np.uint8)[:, None, None]
+    pages[:, :, 8:] += 1
+    assert len(set(groups(of_thumbs(pages)))) == 20
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -164,9 +164,16 @@ def test_killed_training_resumes_to_the_same_metrics(digits_folder, tmp_path):
 def test_l1_and_l2_shrink_what_is_trained(digits_folder, tmp_path):
     def norm(name, **penalty):
         found = train(
-            digits_folder, name=name, runs=tmp_path, patience=0, augment="none", **penalty
+            digits_folder,
+            name=name,
+            runs=tmp_path,
+            epochs=8,
+            patience=0,
+            learning_rate=0.01,
+            **penalty,
         )
-        weights = [w for w in found.model.trainable_variables if "kernel" in w.name]
+        # the dense layers: behind batch normalization a kernel's norm means nothing
+        weights = [w for w in found.model.trainable_variables if "dense/kernel" in w.path]
         return sum(float(np.square(w.numpy()).sum()) for w in weights)
 
     free = norm("free", l2=0.0)
@@ -256,7 +263,7 @@ def test_bad_files_are_recorded_and_the_run_goes_on(digits_folder, tmp_path):
 
     run = train(data, runs=tmp_path / "runs", epochs=1, progress=Notes())
     assert set(run.record["data"]["bad"]) == {"one/broken.jpg", "one/notes.txt"}
-    assert any("2 files are left out" in line for line in said)
+    assert any("files left out: 2" in line for line in said)
     assert (data / "one" / "notes.txt").exists()
 
 
@@ -298,19 +305,12 @@ def test_second_run_reads_the_cache(digits_folder, tmp_path):
         ({"size": 4}, "size must be 8 to 1024, not 4"),
         ({"blocks": 6}, "needs at least 64 px, not 16"),
         ({"name": "../x"}, "cannot name a run"),
-        ({"learning_rate": 10.0, "optimizer": "sgd", "layer_decay": 1.0}, None),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_leaves_nothing(
     digits_folder, tmp_path, settings, words
 ):
     runs = tmp_path / "runs"
-    if words is None:  # an extreme but allowed choice: either it works, or it says why not
-        try:
-            train(digits_folder, runs=runs, **settings)
-        except zoo.ZooError as error:
-            assert "\n" not in str(error)
-        return
     if settings.get("backbone", "").startswith("eff"):
         call = {k: v for k, v in settings.items() if k != "blocks"}
         name = call.pop("backbone")
@@ -341,6 +341,34 @@ except zoo.ZooError as error:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     assert "the disk is full" in done.stdout
+    assert not list(runs.iterdir())
+
+
+def test_resume_refuses_changed_data(digits_folder, tmp_path):
+    import shutil
+
+    from zoo.runs import RunWriter
+
+    data, runs = shutil.copytree(digits_folder, tmp_path / "data"), tmp_path / "runs"
+    whole = train(data, runs=runs, name="whole", epochs=1)
+    with RunWriter("half", runs) as writer:
+        writer.write_record({**whole.record, "status": "running"})
+    next((data / "one").iterdir()).unlink()
+    with pytest.raises(zoo.ZooError, match=r"images or labels of .* changed since run 'half'"):
+        zoo.finetune(resume=True, name="half", runs=runs)
+    assert (runs / ".half.partial" / "run.json").exists()
+
+
+def test_damaged_weights_are_one_sentence_and_leave_nothing(digits_folder, tmp_path):
+    import backbones
+
+    options = {k: CNN[k] for k in ("blocks", "filters", "dense_units")}
+    model = backbones.build("cnn", size=16, weights="none", options=options).model
+    model.get_layer("block1a_conv").kernel.assign(model.get_layer("block1a_conv").kernel * np.nan)
+    model.save_weights(tmp_path / "nan.weights.h5")
+    runs = tmp_path / "runs"
+    with pytest.raises(BackboneError, match="not finite"):
+        train(digits_folder, runs=runs, weights=str(tmp_path / "nan.weights.h5"))
     assert not list(runs.iterdir())
 
 

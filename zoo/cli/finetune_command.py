@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -75,16 +76,20 @@ def command(
         progress.say(f"no --data is given: taking the built-in {default_source()}")
     import zoo
 
-    run = zoo.finetune(
-        backbone,
-        data,
-        name=name,
-        runs=runs,
-        config=config,
-        resume=resume,
-        progress=progress,
-        **settings,
-    )
+    try:
+        run = zoo.finetune(
+            backbone,
+            data,
+            name=name,
+            runs=runs,
+            config=config,
+            resume=resume,
+            progress=progress,
+            **settings,
+        )
+    except KeyboardInterrupt:
+        click.echo("stopped; `zoo finetune --resume` goes on after the last full epoch", err=True)
+        sys.exit(130)
     from zoo.cli._metrics import metrics_table
 
     if as_json:

@@ -170,7 +170,7 @@ def usable(catalog: Catalog, seen: Inspection) -> tuple[Catalog, Inspection]:
     for index, name in enumerate(catalog.classes):
         if counts[index] < 2:
             some = "".join(
-                f" ({len(bad)} files are unusable: {sample}: {reason})"
+                f" (unusable files: {len(bad)}, the first is {sample}: {reason})"
                 for sample, reason in list(bad.items())[:1]
             )
             raise ZooError(

@@ -89,15 +89,21 @@ def _pick(
     members: dict[int, list[int]] = {}
     for i in np.flatnonzero(free).tolist():
         members.setdefault(int(groups[i]), []).append(i)
-    for label in range(int(labels.max()) + 1):
-        # a group belongs to the class of its first image
-        own = [g for g, rows in members.items() if labels[rows[0]] == label]
-        count = sum(len(members[g]) for g in own)
-        wanted = max(round(count * fraction), 1) if len(own) > 1 else 0
-        for g in rng.permutation(np.array(own, dtype=np.int64)).tolist():
-            if wanted >= len(members[g]):
-                picked[members[g]] = True
-                wanted -= len(members[g])
+    of_class: dict[int, list[list[int]]] = {}
+    for rows in members.values():  # a group belongs to the class of its first image
+        of_class.setdefault(int(labels[rows[0]]), []).append(rows)
+    for label in sorted(of_class):
+        own = of_class[label]
+        if len(own) < 2:
+            continue
+        wanted = max(round(sum(map(len, own)) * fraction), 1)
+        if wanted < min(map(len, own)):  # nothing but large groups: the smallest is near enough
+            picked[min(own, key=len)] = True
+            continue
+        for i in rng.permutation(len(own)).tolist():
+            if wanted >= len(own[i]):
+                picked[own[i]] = True
+                wanted -= len(own[i])
     return picked
 
 

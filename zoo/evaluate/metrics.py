@@ -98,7 +98,8 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
     share, z2 = successes / n, _Z**2
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = _Z * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # at 0 and 1 the ends meet the proportion, but for rounding
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 def value(name: str, labels: np.ndarray, probabilities: np.ndarray) -> float:

@@ -4,14 +4,15 @@ Crops, flips and colour as in Szegedy et al. 2015 (arXiv 1409.4842) and Howard 2
 (arXiv 1312.5402), Cutout (DeVries 2017, arXiv 1708.04552), MixUp (Zhang 2018, arXiv 1710.09412),
 CutMix (Yun 2019, arXiv 1905.04899).
 
-Every epoch builds its pipeline anew from a seed of its own, because keras-cv draws from several
-random sources whose state cannot be saved: so a resumed training sees the very images that an
-uninterrupted one sees. Streams run in parallel, each with its own layers and in its own order, so
-that the result does not depend on which thread is faster.
+keras-cv draws from several random sources whose state cannot be saved. So one pipeline runs
+through all epochs, and a resumed training draws what went before once more, without training on it.
+Streams run in parallel, each with layers of its own and in its own order, so that the result does
+not depend on which thread is faster.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 from collections.abc import Iterator
@@ -116,9 +117,9 @@ class TrainingImages:
         return int(self.pixels.shape[1])
 
 
-def epoch_seed(seed: int, epoch: int) -> int:
-    """A seed for this epoch alone, unrelated to its neighbours'."""
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0] >> 1)
+def derived_seed(seed: int, number: int) -> int:
+    """A seed for this number alone, unrelated to its neighbours'."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1)
 
 
 def batch_count(n: int, batch_size: int) -> int:
@@ -126,10 +127,17 @@ def batch_count(n: int, batch_size: int) -> int:
     return max(1, n // batch_size)
 
 
-def epoch_dataset(
-    images: TrainingImages, policy: Policy, batch_size: int, seed: int, epoch: int
+def training_dataset(
+    images: TrainingImages, policy: Policy, batch_size: int, seed: int, skip: int = 0
 ) -> tf.data.Dataset:
-    """Shuffled, augmented batches of one epoch, a function of ``(seed, epoch)`` alone.
+    """Shuffled, augmented batches without end, ``batch_count`` of them an epoch.
+
+    Args:
+        images: what is trained on.
+        policy: what is done to it.
+        batch_size: images a batch.
+        seed: everything random follows from it.
+        skip: epochs that are over already.
 
     Returns:
         Data set of (images (b, size, size, 3) float32, targets (b, k), weights (b,)).
@@ -137,29 +145,34 @@ def epoch_dataset(
     import keras
     import tensorflow as tf
 
-    number = epoch_seed(seed, epoch)
-    keras.utils.set_random_seed(number)
     steps = batch_count(len(images.rows), batch_size)
-    order = np.random.default_rng(number).permutation(len(images.rows))
-    chunks = [order[i * batch_size : (i + 1) * batch_size] for i in range(steps)]
     # one stream is ahead of two cores by far; more cores usually feed a GPU
-    count = min(max(1, (os.cpu_count() or 1) // 2), _MAX_STREAMS, steps)
+    count = min(max(1, (os.cpu_count() or 1) // 2), _MAX_STREAMS)
     streams = []
     for i in range(count):
-        keras.utils.set_random_seed((number + i) % 2**31)
-        raw = _raw(images, chunks[i::count])
+        keras.utils.set_random_seed(derived_seed(seed, i))
+        raw = _stream(images, batch_size, seed, i, count)
         streams.append(raw.map(_augmenter(policy, images.size)).prefetch(2))
-    turns = tf.data.Dataset.range(count).repeat()
-    merged = tf.data.Dataset.choose_from_datasets(streams, turns, stop_on_empty_dataset=False)
-    whole = streams[0] if count == 1 else merged
-    return whole.apply(tf.data.experimental.assert_cardinality(steps))
+    merged = streams[0]
+    if count > 1:
+        turns = tf.data.Dataset.range(count).repeat()
+        merged = tf.data.Dataset.choose_from_datasets(streams, turns)
+    return merged.skip(skip * steps)
 
 
-def _raw(images: TrainingImages, chunks: list[np.ndarray]) -> tf.data.Dataset:
+def _stream(
+    images: TrainingImages, batch_size: int, seed: int, number: int, count: int
+) -> tf.data.Dataset:
+    """Every ``count``-th batch of all epochs, from the ``number``-th on."""
     import tensorflow as tf
 
+    steps = batch_count(len(images.rows), batch_size)
+
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        for chunk in chunks:
+        for i in itertools.count(number, count):
+            epoch, step = divmod(i, steps)
+            order = np.random.default_rng([seed, epoch]).permutation(len(images.rows))
+            chunk = order[step * batch_size : (step + 1) * batch_size]
             yield images.pixels[images.rows[chunk]], images.targets[chunk], images.weights[chunk]
 
     size, classes = images.size, images.targets.shape[1]

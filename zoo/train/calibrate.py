@@ -22,6 +22,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         logits: of shape (n, k), of samples that were not trained on.
         labels: int64 of shape (n,).
     """
+    if not np.isfinite(logits).all():
+        return 1.0
     found = minimize_scalar(
         lambda t: log_loss(logits, labels, float(np.exp(t))), bounds=_RANGE, method="bounded"
     )

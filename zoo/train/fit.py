@@ -2,8 +2,7 @@
 
 An epoch's weights and their running average are both validated, and the better one counts. After
 every epoch all state goes to one checkpoint file: weights, optimizer, averages, best, history.
-Everything random in an epoch follows from the seed and the epoch's number, so that going on from a
-checkpoint gives what an uninterrupted training gives.
+Going on from a checkpoint gives what an uninterrupted training gives.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import json
 import math
 import time
 import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 from zoo.errors import ZooError
 from zoo.paths import new_file
 from zoo.progress import Advance, Silent
-from zoo.train.augment import Policy, TrainingImages, batch_count, epoch_dataset
+from zoo.train.augment import Policy, TrainingImages, batch_count, training_dataset
 from zoo.train.average import WeightAverage
 from zoo.train.calibrate import fit_temperature, log_loss
 from zoo.train.classifier import Classifier
@@ -137,43 +137,52 @@ def fit(
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     # XLA: two to ten times slower for these networks on a CPU
     model.compile(optimizer, loss, weighted_metrics=["accuracy"], jit_compile=False)
-    work = _Work(classifier, model, WeightAverage(model, steps * plan.epochs), validation, images, plan)
     state = State(next_epoch=0, best_epoch=0, best_loss=start_loss)
-    best = work.average.values()
+    work = _Work(classifier, model, WeightAverage(model, steps * plan.epochs), plan, state)
+    work.best = work.average.values()
     if checkpoint.is_file():
-        state, best = _restore(checkpoint, work)
-    with progress.step(name, steps * plan.epochs) as advance:
-        advance(steps * state.next_epoch)
-        while not state.finished(plan):
-            best = work.epoch(state, best, advance)
-            _save(checkpoint, work, state, best)
-    work.average.put(best)
+        _restore(checkpoint, work)
+    if not state.finished(plan):
+        data = training_dataset(images, plan.policy, plan.batch_size, plan.seed, state.next_epoch)
+        with progress.step(name, steps * plan.epochs) as advance:
+            advance(steps * state.next_epoch)
+            model.fit(
+                data,
+                initial_epoch=state.next_epoch,
+                epochs=plan.epochs,
+                steps_per_epoch=steps,
+                verbose=0,
+                shuffle=False,
+                callbacks=[_callback(work, validation, checkpoint, advance)],
+            )
+    work.average.put(work.best)
     return state
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Work:
-    """What an epoch works with."""
+    """A training under way; ``best`` are the weights to keep so far."""
 
     classifier: Classifier
     model: Any
     average: WeightAverage
-    validation: Validation
-    images: TrainingImages
     plan: Plan
+    state: State
+    best: list[np.ndarray] = field(default_factory=list)
 
-    def epoch(self, state: State, best: list[np.ndarray], advance: Advance) -> list[np.ndarray]:
-        """One epoch and its validation; updates ``state`` and returns the best weights."""
-        started, number, plan = time.perf_counter(), state.next_epoch + 1, self.plan
-        rate = float(self.model.optimizer.learning_rate)
-        train_loss, train_accuracy = self._train(state.next_epoch, advance)
-        seconds = time.perf_counter() - started
-        loss, accuracy, averaged, weights = self._validate()
+    def end_epoch(
+        self, validation: Validation, logs: Mapping[str, float], rate: float, seconds: float
+    ) -> str:
+        """Validate, update the state, and say in a few words how the epoch went."""
+        number, state, plan = self.state.next_epoch + 1, self.state, self.plan
+        self._check_finite("training loss", logs["loss"], number)
+        loss, accuracy, averaged, weights = self._validate(validation)
+        self._check_finite("validation loss", loss, number)
         state.history.append(
             {
                 "epoch": number,
-                "train_loss": train_loss,
-                "train_accuracy": train_accuracy,
+                "train_loss": float(logs["loss"]),
+                "train_accuracy": float(logs["accuracy"]),
                 "val_loss": loss,
                 "val_accuracy": accuracy,
                 "averaged": int(averaged),
@@ -182,17 +191,14 @@ class _Work:
             }
         )
         state.next_epoch = number
-        advance(0, f"epoch {number}/{plan.epochs}  val loss {loss:.3f}  accuracy {accuracy:.3f}")
         if loss < state.best_loss:
-            state.best_loss, state.best_epoch = loss, number
-            return weights
-        return best
+            state.best_loss, state.best_epoch, self.best = loss, number, weights
+        return f"epoch {number}/{plan.epochs}  val loss {loss:.3f}  accuracy {accuracy:.3f}"
 
-    def _validate(self) -> tuple[float, float, bool, list[np.ndarray]]:
+    def _validate(self, images: Validation) -> tuple[float, float, bool, list[np.ndarray]]:
         """Loss, accuracy, whether the average won, and weights, of the better of the two."""
 
         def judged() -> tuple[float, float]:
-            images = self.validation
             return images.judge(self.classifier.infer.run(images.pixels, images.rows))
 
         latest = judged()
@@ -202,44 +208,53 @@ class _Work:
             return *average, True, self.average.values()
         return *latest, False, current
 
-    def _train(self, epoch: int, advance: Advance) -> tuple[float, float]:
-        """Loss with penalties, and accuracy on augmented images, as means over the epoch."""
-        import keras
-
-        def after_step(batch: int, logs: Any) -> None:
-            self.average.update()
-            advance(1)
-
-        plan = self.plan
-        data = epoch_dataset(self.images, plan.policy, plan.batch_size, plan.seed, epoch)
-        tick = keras.callbacks.LambdaCallback(on_train_batch_end=after_step)
-        logs = self.model.fit(data, epochs=1, verbose=0, shuffle=False, callbacks=[tick]).history
-        loss, accuracy = float(logs["loss"][0]), float(logs["accuracy"][0])
+    def _check_finite(self, what: str, loss: float, number: int) -> None:
         if not math.isfinite(loss):
             raise ZooError(
-                f"the training loss became {loss} in epoch {epoch + 1} at learning rate "
-                f"{plan.learning_rate:g}: lower --learning-rate"
+                f"the {what} became {loss} in epoch {number} at learning rate "
+                f"{self.plan.learning_rate:g}: lower --learning-rate"
             )
-        return loss, accuracy
 
 
-def _save(path: Path, work: _Work, state: State, best: list[np.ndarray]) -> None:
-    arrays: dict[str, Any] = {"state": np.str_(json.dumps(asdict(state)))}
+def _callback(work: _Work, validation: Validation, checkpoint: Path, advance: Advance) -> Any:
+    """What happens after every step and every epoch of ``fit``."""
+    import keras
+
+    class Epochs(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.started = time.perf_counter()
+            self.rate = float(work.model.optimizer.learning_rate)
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            work.average.update()
+            advance(1)
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            seconds = time.perf_counter() - self.started
+            advance(0, work.end_epoch(validation, logs, self.rate, seconds))
+            _save(checkpoint, work)
+            self.model.stop_training = work.state.finished(work.plan)
+
+    return Epochs()
+
+
+def _save(path: Path, work: _Work) -> None:
+    arrays: dict[str, Any] = {"state": np.str_(json.dumps(asdict(work.state)))}
     for letter, variables in _groups(work).items():
         arrays.update({f"{letter}{i}": v.numpy() for i, v in enumerate(variables)})
-    arrays.update({f"b{i}": value for i, value in enumerate(best)})
+    arrays.update({f"b{i}": value for i, value in enumerate(work.best)})
     with new_file(path) as temporary:
         np.savez(temporary, **arrays)
 
 
-def _restore(path: Path, work: _Work) -> tuple[State, list[np.ndarray]]:
+def _restore(path: Path, work: _Work) -> None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             for letter, variables in _groups(work).items():
                 for i, variable in enumerate(variables):
                     variable.assign(stored[f"{letter}{i}"])
-            best = [stored[f"b{i}"] for i in range(len(work.average.variables))]
-            return State(**json.loads(str(stored["state"]))), best
+            work.best = [stored[f"b{i}"] for i in range(len(work.average.variables))]
+            vars(work.state).update(json.loads(str(stored["state"])))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ZooError(f"checkpoint {path} is damaged ({error}): start the run anew") from error
 

@@ -16,7 +16,7 @@ from ensembles import PredictionTable
 from zoo.data.dataset import Dataset, load
 from zoo.data.prepare import Prepared, prepare
 from zoo.data.split import folds, split_off
-from zoo.errors import ZooError
+from zoo.errors import ZooError, disk_errors
 from zoo.evaluate.metrics import evaluate
 from zoo.paths import new_file
 from zoo.progress import Silent
@@ -73,12 +73,14 @@ def finetune(
     if name is None:
         stem = Path(resolved.settings.data.removeprefix("tfds:")).stem
         name = free_name(f"{resolved.spec.name}-{stem}", runs)
-    with RunWriter(name, runs, resume) as writer:
+    with RunWriter(name, runs, resume) as writer, disk_errors(writer.path):
         with timings.stage("scan"):
             dataset = load(resolved.settings, progress)
         for sentence in data_remarks(dataset):
             progress.say(sentence)
         record = _record(resolved, dataset)
+        if resume:
+            _check_unchanged(name, unfinished_record(name, runs), record)
         writer.write_record(record)
         _train(writer, resolved, dataset, record, timings, progress)
         total = round(time.perf_counter() - started, 3)
@@ -108,6 +110,15 @@ def _interrupted(
                 f"{value!r}: resume without it, or start another run"
             )
     return name, resolved
+
+
+def _check_unchanged(name: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    for key, what in (("fingerprint", "images or labels"), ("split_fingerprint", "split")):
+        if stored["data"][key] != now["data"][key]:
+            raise ZooError(
+                f"the {what} of {now['data']['root']} changed since run {name!r} was begun: put "
+                f"them back to resume, or start another run"
+            )
 
 
 def _record(resolved: Resolved, dataset: Dataset) -> dict[str, Any]:
@@ -166,7 +177,9 @@ def _train(
         members, oof = [member], None
     record["weights"] = {"source": settings.weights, "sha256": digest}
     record["network"] = {"precision": precision, "backbone_parameters": parameters}
-    _finish(writer, inputs, members, oof, record, timings, progress)
+    with timings.stage("evaluate"):
+        metrics = _evaluate(writer.path, inputs, members, oof)
+    _write(writer.path, members, resolved.settings, metrics, record)
 
 
 def _train_folds(
@@ -210,51 +223,50 @@ def _predict(members: list[Member], prepared: Prepared, rows: np.ndarray) -> np.
     return np.stack(each).mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
-def _finish(
-    writer: RunWriter,
-    inputs: Inputs,
+def _evaluate(
+    folder: Path, inputs: Inputs, members: list[Member], oof: np.ndarray | None
+) -> dict[str, Any]:
+    """Predict validation and test, once; write the tables and give the metrics."""
+    split = inputs.data.split
+    rows = {"val": split.val, "test": split.test}
+    tables = {"test": _predict(members, inputs.prepared, split.test)}
+    if oof is None:
+        tables["val"] = _predict(members, inputs.prepared, split.val)
+    else:
+        rows["oof"] = np.sort(np.concatenate([split.train, split.val]))
+        tables |= {"oof": oof[rows["oof"]], "val": oof[split.val]}
+    (folder / "predictions").mkdir(exist_ok=True)
+    metrics = {}
+    for name in sorted(tables, key=("oof", "val", "test").index):
+        if len(tables[name]):
+            with new_file(folder / "predictions" / f"{name}.npz") as temporary:
+                _table(inputs, rows[name], tables[name], name).save(temporary)
+            metrics[name] = evaluate(inputs.labels[rows[name]], tables[name])
+    write_json(folder / "metrics.json", metrics)
+    return metrics
+
+
+def _write(
+    folder: Path,
     members: list[Member],
-    oof: np.ndarray | None,
+    settings: Settings,
+    metrics: dict[str, Any],
     record: dict[str, Any],
-    timings: Timings,
-    progress: Silent,
 ) -> None:
-    """Predict validation and test once, evaluate, and write everything but ``run.json``."""
+    """Write history, TensorBoard files and the model; note in the record what was kept."""
     from zoo.train.classifier import served_model
 
-    settings, split = inputs.resolved.settings, inputs.data.split
-    assert settings.size is not None
-    with timings.stage("evaluate"):
-        rows = {"val": split.val, "test": split.test}
-        if oof is None:
-            tables = {n: _predict(members, inputs.prepared, r) for n, r in rows.items()}
-        else:
-            rows["oof"] = np.sort(np.concatenate([split.train, split.val]))
-            tables = {"oof": oof[rows["oof"]], "val": oof[split.val]}
-            tables["test"] = _predict(members, inputs.prepared, split.test)
-        metrics = {}
-        for name, probabilities in tables.items():
-            if len(probabilities):
-                _table(inputs, rows[name], probabilities, name).save(_new(writer, name))
-                metrics[name] = evaluate(inputs.labels[rows[name]], probabilities)
-    write_json(writer.path / "metrics.json", metrics)
     record["kept"] = [
         {"stage": m.stage, "best_epoch": m.best_epoch, "temperature": m.temperature, **m.stages}
         for m in members
     ]
-    write_history(writer.path / "history.csv", [m.history for m in members])
-    write_tensorboard(writer.path / "tensorboard", [m.history for m in members], settings, metrics)
-    model = served_model(
-        [(m.classifier, m.temperature) for m in members], settings.size, settings.fit
-    )
-    with new_file(writer.path / "model.keras") as temporary:
-        model.save(temporary)
-
-
-def _new(writer: RunWriter, split: str) -> Path:
-    folder = writer.path / "predictions"
-    folder.mkdir(exist_ok=True)
-    return folder / f"{split}.npz"
+    histories = [m.history for m in members]
+    write_history(folder / "history.csv", histories)
+    write_tensorboard(folder / "tensorboard", histories, settings, metrics)
+    assert settings.size is not None
+    pairs = [(m.classifier, m.temperature) for m in members]
+    with new_file(folder / "model.keras") as temporary:
+        served_model(pairs, settings.size, settings.fit).save(temporary)
 
 
 def _table(

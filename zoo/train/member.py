@@ -15,7 +15,7 @@ from backbones import Backbone
 from zoo.data.dataset import Dataset
 from zoo.data.prepare import Prepared
 from zoo.progress import Silent
-from zoo.train.augment import Policy, TrainingImages, epoch_seed
+from zoo.train.augment import Policy, TrainingImages, derived_seed
 from zoo.train.calibrate import fit_temperature
 from zoo.train.classifier import (
     Classifier,
@@ -237,5 +237,5 @@ def _plan(resolved: Resolved) -> Plan:
         layer_decay=s.layer_decay,
         patience=s.patience,
         policy=Policy(s.augment, s.mix, s.flip),
-        seed=epoch_seed(s.seed, 1_000_000),
+        seed=derived_seed(s.seed, 1_000_000),
     )

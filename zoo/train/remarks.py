@@ -13,7 +13,7 @@ def data_remarks(dataset: Dataset) -> list[str]:
     parts = f"{len(split.train)} train, {len(split.val)} validation, {len(split.test)} test"
     remarks = [f"{catalog.name}: {len(catalog)} images of {len(catalog.classes)} classes: {parts}"]
     if catalog.bad:
-        remarks.append(f"{len(catalog.bad)} files are left out:")
+        remarks.append(f"files left out: {len(catalog.bad)}")
         shown = list(catalog.bad.items())[:_SHOWN]
         remarks += [f"  {sample}: {reason}" for sample, reason in shown]
         if len(catalog.bad) > len(shown):

@@ -1,0 +1,178 @@
+"""Metrics against scikit-learn and plain loops, and intervals that keep what they promise."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import sklearn.metrics
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from zoo.evaluate.labels import LABELS
+from zoo.evaluate.metrics import evaluate, value, wilson
+
+
+def drawn(seed: int, n: int, k: int, steps: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, each class among them, and probabilities; of few values, with ties, by ``steps``."""
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet(np.full(k, 0.7), n)
+    labels = np.array([rng.choice(k, p=row) for row in p])
+    labels[:k] = np.arange(k)
+    if steps:
+        p = np.round(p * steps) + 1
+    p = np.maximum(p, 1e-6)
+    return labels, (p / p.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def by_sklearn(name: str, labels: np.ndarray, p: np.ndarray) -> float:
+    k = p.shape[1]
+    said = p.argmax(axis=1)
+    p = p.astype(np.float64) / p.sum(axis=1, keepdims=True, dtype=np.float64)
+    if name == "accuracy":
+        return sklearn.metrics.accuracy_score(labels, said)
+    if name == "f1":
+        return sklearn.metrics.f1_score(labels, said, average="macro")
+    if name == "log_loss":
+        return sklearn.metrics.log_loss(labels, p, labels=np.arange(k))
+    if k == 2:
+        return sklearn.metrics.roc_auc_score(labels, p[:, 1])
+    return sklearn.metrics.roc_auc_score(labels, p, multi_class="ovr", average="macro")
+
+
+SHAPES = st.tuples(st.integers(0, 10**6), st.integers(6, 60), st.integers(2, 6))
+
+
+@pytest.mark.parametrize("name", ["accuracy", "f1", "auc", "log_loss"])
+@given(SHAPES)
+def test_a_metric_is_that_of_scikit_learn(name, shape):
+    labels, p = drawn(*shape)
+    assert value(name, labels, p) == pytest.approx(by_sklearn(name, labels, p), abs=1e-6)
+
+
+@given(SHAPES, st.integers(1, 4))
+def test_ties_count_half_in_the_area_as_in_scikit_learn(shape, steps):
+    seed, n, k = shape
+    # sums of halves and quarters are exact, so that a tie stays one for both
+    rng = np.random.default_rng(seed)
+    p = rng.choice(np.array([0.0, 0.25, 0.5]), (n, k)).astype(np.float32)
+    p[:, -1] = 1 - p[:, :-1].sum(axis=1)
+    labels = np.r_[np.arange(k), rng.integers(0, k, n - k)]
+    expected = np.mean([sklearn.metrics.roc_auc_score(labels == i, p[:, i]) for i in range(k)])
+    assert value("auc", labels, p) == pytest.approx(expected, abs=1e-9)
+
+
+@given(SHAPES, st.integers(0, 4))
+def test_the_calibration_error_is_that_of_a_plain_loop(shape, steps):
+    labels, p = drawn(*shape, steps)
+    edges = np.linspace(0, 1, 16)
+    total = 0.0
+    for i in range(15):
+        inside = [
+            j
+            for j, row in enumerate(p)
+            if edges[i] <= row.max() and (row.max() < edges[i + 1] or i == 14)
+        ]
+        if inside:
+            right = np.mean([labels[j] == p[j].argmax() for j in inside])
+            sure = np.mean([float(p[j].max()) for j in inside])
+            total += len(inside) / len(p) * abs(right - sure)
+    assert value("calibration_error", labels, p) == pytest.approx(total, abs=1e-6)
+
+
+def test_a_class_that_does_not_occur_is_left_out_of_f1_and_area():
+    labels, p = drawn(1, 40, 3)
+    padded = np.c_[p, np.zeros(40, np.float32)]
+    assert value("f1", labels, padded) == pytest.approx(value("f1", labels, p))
+    assert value("auc", labels, padded) == pytest.approx(value("auc", labels, p))
+
+
+def test_a_certain_error_costs_much_but_not_everything():
+    loss = value("log_loss", np.array([0, 1]), np.float32([[1, 0], [1, 0]]))
+    assert loss == pytest.approx(-math.log(1e-12) / 2)
+
+
+def test_what_is_not_defined_is_none_and_never_nan():
+    p = np.float32([[0.8, 0.2], [0.6, 0.4], [0.3, 0.7]])
+    found = evaluate(np.zeros(3, np.int64), p)
+    assert found["auc"] == {"value": None, "low": None, "high": None, "n": 3}
+    assert math.isnan(value("auc", np.zeros(3, np.int64), p))
+    assert all(v is not None for name in found if name != "auc" for v in found[name].values())
+
+
+@pytest.mark.parametrize(
+    ("n", "k"), [(1, 2), (2, 2), (3, 5), (50, 3), (400, 12)], ids=lambda x: str(x)
+)
+def test_all_metrics_come_with_an_interval_around_them_and_as_json(n, k):
+    labels, p = drawn(3, max(n, k), k)
+    labels, p = labels[:n], p[:n]
+    found = evaluate(labels, p)
+    assert list(found) == list(LABELS)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    for name, number in found.items():
+        assert number["n"] == n
+        if number["value"] is None:
+            assert name == "auc"
+            continue
+        assert number["low"] <= number["value"] <= number["high"]
+        assert number["low"] >= 0
+        if name != "log_loss":
+            assert number["high"] <= 1
+
+
+def test_the_intervals_depend_on_the_seed_alone():
+    labels, p = drawn(4, 60, 3)
+    assert evaluate(labels, p, seed=1) == evaluate(labels, p, seed=1)
+    one, other = evaluate(labels, p, seed=1), evaluate(labels, p, seed=2)
+    assert one["log_loss"]["value"] == other["log_loss"]["value"]
+    assert one["log_loss"]["low"] != other["log_loss"]["low"]
+
+
+def test_the_interval_of_a_mean_over_many_samples_is_the_normal_one():
+    labels, p = drawn(4, 8000, 2)  # so many that the resampling is done in parts
+    losses = -np.log(p[np.arange(len(p)), labels].astype(np.float64))
+    half = 1.96 * losses.std() / math.sqrt(len(losses))
+    found = evaluate(labels, p)["log_loss"]
+    assert found["low"] == pytest.approx(losses.mean() - half, abs=0.1 * half)
+    assert found["high"] == pytest.approx(losses.mean() + half, abs=0.1 * half)
+
+
+def test_the_interval_of_accuracy_is_wilsons():
+    for successes, n in ((0, 7), (1, 3), (50, 60), (99, 100), (1000, 1000)):
+        expected = binomtest(successes, n).proportion_ci(0.95, method="wilson")
+        assert wilson(successes, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_the_interval_of_none_or_all_right_contains_exactly_that():
+    for n in range(1, 400):
+        assert wilson(0, n)[0] == 0.0
+        assert wilson(n, n)[1] == 1.0
+
+
+def test_more_samples_give_narrower_intervals():
+    labels, p = drawn(5, 800, 3)
+    few, many = evaluate(labels[:50], p[:50]), evaluate(labels, p)
+    for name in LABELS:
+        assert many[name]["high"] - many[name]["low"] < few[name]["high"] - few[name]["low"]
+
+
+def test_the_95_percent_intervals_cover_the_truth_as_often_as_they_say():
+    # labels drawn from the very probabilities that are given: the truth is known by integration
+    k, n, draws = 3, 100, 200
+    rng = np.random.default_rng(6)
+
+    def sample(size: int) -> tuple[np.ndarray, np.ndarray]:
+        p = rng.dirichlet(np.ones(k), size)
+        labels = (p.cumsum(axis=1) < rng.random((size, 1))).sum(axis=1)
+        return np.minimum(labels, k - 1), p
+
+    p = rng.dirichlet(np.ones(k), 400_000)
+    truth = {"accuracy": p.max(axis=1).mean(), "log_loss": -(p * np.log(p)).sum(axis=1).mean()}
+    covered = dict.fromkeys(truth, 0)
+    for seed in range(draws):
+        found = evaluate(*sample(n), seed=seed)
+        for name, true in truth.items():
+            covered[name] += found[name]["low"] <= true <= found[name]["high"]
+    for name, count in covered.items():
+        assert 0.90 <= count / draws <= 0.99, (name, count / draws)
