@@ -158,6 +158,7 @@ def build(
     broken = [v.path for v in model.weights if not np.isfinite(v.numpy()).all()]
     if broken:
         raise BackboneError(
-            f"the weights {weights} of {spec.name} are damaged: {broken[0]} is not finite; give others"
+            f"the weights {weights} of {spec.name} are damaged: {broken[0]} is not finite; "
+            f"give others"
         )
     return Backbone(spec, model, size, spec.blocks_for(complete), digest)

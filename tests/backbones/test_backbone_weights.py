@@ -159,21 +159,18 @@ def test_a_download_that_fails_names_the_ways_out(tmp_path):
     env |= {"no_proxy": "", "NO_PROXY": ""}
     code = f"""
 import backbones
-for name in ("mobilenet-v2", "resnet50"):
-    try:
-        backbones.build(name, size={SIZE}, weights="imagenet")
-    except backbones.BackboneError as error:
-        print(error)
+try:
+    backbones.build("mobilenet-v2", size={SIZE}, weights="imagenet")
+except backbones.BackboneError as error:
+    print(error)
 """
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
-    sentences = [x for x in done.stdout.splitlines() if x.startswith("the ImageNet weights")]
-    assert len(sentences) == 2, done.stdout + done.stderr
-    for sentence, name in zip(sentences, ("mobilenet-v2", "resnet50"), strict=True):
-        assert f"ImageNet weights of {name} could not be fetched" in sentence
-        assert "refused" in sentence  # the reason, without the address
-        for way in ("--weights FILE", "--weights none", "efficientnet-lite0"):
-            assert way in sentence
+    sentence = done.stdout.splitlines()[-1]  # above it, Keras says what it tries
+    assert "ImageNet weights of mobilenet-v2 could not be fetched" in sentence, done.stderr
+    assert "refused" in sentence  # the reason, without the address
+    for way in ("--weights FILE", "--weights none", "efficientnet-lite0"):
+        assert way in sentence
 
 
 def test_a_published_file_of_other_content_is_refused(tmp_path):
