@@ -14,7 +14,7 @@ import numpy as np
 
 from ensembles import PredictionTable
 from zoo.data.dataset import Dataset, load
-from zoo.data.prepare import Prepared, prepare
+from zoo.data.prepare import prepare
 from zoo.data.split import folds, split_off
 from zoo.errors import ZooError, disk_errors
 from zoo.evaluate.metrics import evaluate
@@ -209,17 +209,14 @@ def _train_folds(
             progress=progress,
             label=f"fold {number}/{settings.folds}",
         )
-        oof[pool[held]] = _predict([member], inputs.prepared, pool[held])
+        oof[pool[held]] = _predict([member], inputs, pool[held])
         members.append(member)
     return members, oof
 
 
-def _predict(members: list[Member], prepared: Prepared, rows: np.ndarray) -> np.ndarray:
-    """Probabilities as the saved model gives them, without its resizing."""
-    from zoo.train.calibrate import softmax
-
-    pixels, wanted = prepared.pixels, prepared.rows[rows]
-    each = [softmax(m.classifier.infer.run(pixels, wanted), m.temperature) for m in members]
+def _predict(members: list[Member], inputs: Inputs, rows: np.ndarray) -> np.ndarray:
+    """Probabilities as the saved model gives them: the mean over the members."""
+    each = [member.probabilities(inputs, rows) for member in members]
     return np.stack(each).mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
@@ -229,9 +226,9 @@ def _evaluate(
     """Predict validation and test, once; write the tables and give the metrics."""
     split = inputs.data.split
     rows = {"val": split.val, "test": split.test}
-    tables = {"test": _predict(members, inputs.prepared, split.test)}
+    tables = {"test": _predict(members, inputs, split.test)}
     if oof is None:
-        tables["val"] = _predict(members, inputs.prepared, split.val)
+        tables["val"] = _predict(members, inputs, split.val)
     else:
         rows["oof"] = np.sort(np.concatenate([split.train, split.val]))
         tables |= {"oof": oof[rows["oof"]], "val": oof[split.val]}

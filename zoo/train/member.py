@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from zoo.data.dataset import Dataset
 from zoo.data.prepare import Prepared
 from zoo.progress import Silent
 from zoo.train.augment import Policy, TrainingImages, derived_seed
-from zoo.train.calibrate import fit_temperature
+from zoo.train.calibrate import fit_temperature, softmax
 from zoo.train.classifier import (
     Classifier,
     make_classifier,
@@ -78,19 +78,37 @@ class Member:
 
     Attributes:
         classifier: with the weights that are kept.
+        probe: the head on frozen features, where it is what is kept.
         temperature: fitted on its validation rows.
-        stage: ``probe`` or ``finetune``: which of the two is kept.
         best_epoch: of fine-tuning; 0 for the probe.
         stages: what each stage reached on validation, for the record.
         history: a row an epoch.
     """
 
     classifier: Classifier
+    probe: Head | None
     temperature: float
-    stage: str
     best_epoch: int
     stages: dict[str, dict[str, float]]
     history: list[dict[str, float]]
+
+    @property
+    def stage(self) -> str:
+        """``probe`` or ``finetune``: which of the two is kept."""
+        return "finetune" if self.best_epoch else "probe"
+
+    def logits(self, inputs: Inputs, rows: np.ndarray) -> np.ndarray:
+        """float32 of shape (n, k) for rows of the catalogue.
+
+        A probe's follow from the features that are there; the network need not run again.
+        """
+        if self.probe is not None and inputs.features is not None:
+            return self.probe.logits(inputs.features[rows])
+        return self.classifier.infer.run(inputs.prepared.pixels, inputs.prepared.rows[rows])
+
+    def probabilities(self, inputs: Inputs, rows: np.ndarray) -> np.ndarray:
+        """float32 of shape (n, k), as the saved model gives them."""
+        return softmax(self.logits(inputs, rows), self.temperature)
 
 
 def sample_weights(labels: np.ndarray, classes: int, kind: str) -> np.ndarray:
@@ -154,48 +172,46 @@ def train_member(
     weights = sample_weights(labels[train], inputs.classes, settings.class_weights)
     validation = Validation(inputs.prepared.pixels, inputs.prepared.rows[val], labels[val])
     stages: dict[str, dict[str, float]] = {}
-    head, probe_logits, start_loss = None, None, float("inf")
+    head, start_loss = None, float("inf")
     if inputs.features is not None:
         with timings.stage("probe"):
             head = _probe(inputs, inputs.features, train, val, weights)
-            probe_logits = _logits(head, inputs.features[val])
-            start_loss, accuracy = validation.judge(probe_logits)
+            start_loss, accuracy = validation.judge(head.logits(inputs.features[val]))
             stages["probe"] = {"val_loss": start_loss, "val_accuracy": accuracy, "l2": head.l2}
     classifier = make_classifier(
         backbone, head, inputs.classes, settings.dropout, inputs.resolved.from_scratch
     )
     best_epoch, history = 0, []
     if not inputs.resolved.probe_only:
+        _unfreeze(inputs.resolved, classifier, head)
+        images = _training_images(inputs, train, weights)
+        plan = _plan(inputs.resolved)
         with timings.stage("finetune"):
-            set_trainable(
-                classifier,
-                backbone.upper_blocks(settings.unfreeze or "all"),
-                pretrained=not inputs.resolved.from_scratch,
-            )
-            regularize(classifier, l1=settings.l1, l2=settings.l2, head_l2=head.l2 if head else 0.0)
-            images = _training_images(inputs, train, weights)
             state = fit(
                 classifier,
                 images,
                 validation,
-                _plan(inputs.resolved),
+                plan,
                 start_loss=start_loss,
                 checkpoint=checkpoint,
                 progress=progress,
                 name=label,
             )
-            best_epoch, history = state.best_epoch, state.history
-            reached = min(history, key=lambda row: row["val_loss"])
-            stages["finetune"] = {key: reached[key] for key in ("val_loss", "val_accuracy")}
-    logits = classifier.infer.run(inputs.prepared.pixels, validation.rows)
-    return Member(
-        classifier,
-        fit_temperature(logits, labels[val]) if settings.calibrate else 1.0,
-        "finetune" if best_epoch else "probe",
-        best_epoch,
-        stages,
-        history,
-    )
+        best_epoch, history = state.best_epoch, state.history
+        reached = min(history, key=lambda row: row["val_loss"])
+        stages["finetune"] = {key: reached[key] for key in ("val_loss", "val_accuracy")}
+    kept = Member(classifier, None if best_epoch else head, 1.0, best_epoch, stages, history)
+    if not settings.calibrate:
+        return kept
+    return replace(kept, temperature=fit_temperature(kept.logits(inputs, val), labels[val]))
+
+
+def _unfreeze(resolved: Resolved, classifier: Classifier, head: Head | None) -> None:
+    """Set what is trained, and the penalties on it."""
+    settings = resolved.settings
+    blocks = classifier.backbone.upper_blocks(settings.unfreeze or "all")
+    set_trainable(classifier, blocks, pretrained=not resolved.from_scratch)
+    regularize(classifier, l1=settings.l1, l2=settings.l2, head_l2=head.l2 if head else 0.0)
 
 
 def _probe(
@@ -214,10 +230,6 @@ def _probe(
         sample_weight=weights,
     )
     return head
-
-
-def _logits(head: Head, features: np.ndarray) -> np.ndarray:
-    return ((features - head.mean) / head.scale) @ head.kernel + head.bias
 
 
 def _training_images(inputs: Inputs, rows: np.ndarray, weights: np.ndarray) -> TrainingImages:

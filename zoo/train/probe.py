@@ -40,10 +40,13 @@ class Head:
     bias: np.ndarray
     l2: float
 
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Logits, float32 of shape (n, k), of features of shape (n, d)."""
+        return ((features - self.mean) / self.scale) @ self.kernel + self.bias
+
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Class probabilities, float32 of shape (n, k), of features of shape (n, d)."""
-        logits = ((features - self.mean) / self.scale) @ self.kernel + self.bias
-        return np.exp(log_softmax(logits, axis=1)).astype(np.float32)
+        return np.exp(log_softmax(self.logits(features), axis=1)).astype(np.float32)
 
 
 def soft_targets(labels: np.ndarray, classes: int, smoothing: float) -> np.ndarray:
