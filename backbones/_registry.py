@@ -103,7 +103,7 @@ def _load_plugins() -> None:
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         try:
             entry.load()
-        except Exception as error:  # a plug-in is foreign code and may raise anything
+        except (Exception, SystemExit) as error:  # a plug-in is foreign code
             _PLUGIN_PROBLEMS[entry.name] = f"{type(error).__name__}: {error}"
 
 

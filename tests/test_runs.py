@@ -211,7 +211,6 @@ def test_a_free_name_is_the_first_that_neither_a_run_nor_an_unfinished_one_has()
     assert free_name("..") == "run-1"
 
 
-@pytest.mark.xfail(strict=True, reason="a leading '_' and more than 98 letters are kept")
 @given(st.text(max_size=200) | st.just("_x") | st.just("x" * 150))
 def test_a_free_name_can_always_name_a_run(stem):
     check_name(free_name(stem))

@@ -55,14 +55,19 @@ class Run:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings it was trained with, as ``Settings.of`` takes them."""
-        settings: dict[str, Any] = self.record["settings"]
+        settings: dict[str, Any] = self._recorded("settings")
         return settings
 
     @property
     def classes(self) -> list[str]:
         """Class names in the order of the model's outputs."""
-        classes: list[str] = self.record["classes"]
+        classes: list[str] = self._recorded("classes")
         return classes
+
+    def _recorded(self, key: str) -> Any:
+        if key not in self.record:
+            raise ZooError(f"{self.path / 'run.json'} has no {key}: train the run again")
+        return self.record[key]
 
     @cached_property
     def metrics(self) -> dict[str, dict[str, dict[str, float]]]:
@@ -100,7 +105,9 @@ class Run:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("it holds no record")
     except FileNotFoundError:
         raise ZooError(f"{path} is missing: the run is damaged; train it again") from None
     except (OSError, ValueError) as error:
@@ -123,7 +130,10 @@ def finished(folder: str | Path | None = None) -> list[Run]:
 
 
 def _is_run(path: Path) -> bool:
-    return (path / "run.json").is_file()
+    try:
+        return (path / "run.json").is_file()
+    except OSError:  # a name too long for a file
+        return False
 
 
 def unfinished(folder: str | Path | None = None) -> list[str]:
@@ -155,7 +165,7 @@ def open_run(name: str | Path, folder: str | Path | None = None) -> Run:
     """
     path = runs_dir(folder) / name
     for candidate in (path, Path(name)):
-        if _is_run(candidate):
+        if not candidate.name.startswith(".") and _is_run(candidate):
             return Run(candidate)
     if str(name) in unfinished(folder):
         raise ZooError(
@@ -182,7 +192,7 @@ def check_name(name: str) -> str:
 def free_name(stem: str, folder: str | Path | None = None) -> str:
     """``stem-1``, or with the first number that neither a run nor an unfinished one has."""
     root = runs_dir(folder)
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "run"
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem)[:90].strip("-._") or "run"
     number = 1
     while (root / f"{stem}-{number}").exists() or (root / f".{stem}-{number}.partial").exists():
         number += 1

@@ -60,7 +60,7 @@ class Settings:
         high=0.5,
     )
     split_seed: int = _option(
-        0, "seed of the split; runs to be combined need the same", group="data", low=0
+        0, "seed of the split; runs to be combined need the same", group="data", low=0, high=2**31
     )
     near_duplicates: bool = _option(
         True, "keep near copies of an image on one side of the split", group="data"
@@ -159,7 +159,7 @@ class Settings:
         True, "scale the probabilities' temperature on validation", group="training"
     )
     seed: int = _option(
-        0, "seed of initialization, order and augmentation", group="training", low=0
+        0, "seed of initialization, order and augmentation", group="training", low=0, high=2**31
     )
 
     l1: float = _option(
@@ -270,7 +270,9 @@ def check(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     checked = {}
     for name, value in values.items():
         if name == "backbone":
-            checked[name] = str(value)
+            if not isinstance(value, str):
+                raise ZooError(f"backbone{suffix} must be a name, not {value!r}")
+            checked[name] = value
             continue
         if name not in options:
             hint = nearest(str(name), ["backbone", *options])
@@ -283,9 +285,12 @@ def _checked(option: Option, value: Any, suffix: str) -> Any:
     shown = f"{option.name}{suffix}"
     if value is None and (option.default is None or option.default == ""):
         return option.default
-    if option.type is float and isinstance(value, int) and not isinstance(value, bool):
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and abs(value) > 1e300:
+        raise ZooError(f"{shown} must be {option.range() or 'a smaller number'}, not {value!r:.30}")
+    if option.type is float and number:
         value = float(value)
-    if option.name in {"unfreeze", "data", "weights"} and isinstance(value, int | Path):
+    if isinstance(value, Path) or (option.name == "unfreeze" and type(value) is int):
         value = str(value)
     if type(value) is not option.type:  # exactly: True is no whole number here
         kind = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
@@ -303,25 +308,28 @@ def _checked(option: Option, value: Any, suffix: str) -> Any:
     return value
 
 
+_CONFIGS = (".toml", ".yaml", ".yml", ".json")
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """Settings of a ``.toml``, ``.yaml`` or ``.json`` file; a run's ``run.json`` is one.
 
     Raises:
         ZooError: missing, not readable as its suffix says, or with an unknown setting.
     """
+    if path.suffix.lower() not in _CONFIGS:
+        raise ZooError(f"config file {path} must end in .toml, .yaml or .json")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ZooError(f"there is no config file {path}: check the path") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ZooError(f"config file {path} cannot be read: {error}") from error
     try:
         values = _parse(text, path.suffix.lower())
-    except ValueError as error:  # of tomllib and json; yaml's is turned into one
+    except (ValueError, RecursionError) as error:  # yaml's is turned into a ValueError
         first = " ".join(str(error).split())
         raise ZooError(f"config file {path} is not valid {path.suffix[1:]}: {first}") from error
-    if values is None:
-        raise ZooError(f"config file {path} must end in .toml, .yaml or .json")
     if not isinstance(values, dict):
         raise ZooError(f"config file {path} must hold settings by name, not {values!r:.60}")
     if isinstance(values.get("settings"), dict):
@@ -334,11 +342,10 @@ def _parse(text: str, suffix: str) -> Any:
         return tomllib.loads(text)
     if suffix == ".json":
         return json.loads(text)
-    if suffix in {".yaml", ".yml"}:
-        import yaml
+    import yaml
 
-        try:
-            return yaml.safe_load(text) or {}
-        except yaml.YAMLError as error:
-            raise ValueError(str(error)) from error
-    return None
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+    return {} if content is None else content

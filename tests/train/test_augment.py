@@ -188,9 +188,6 @@ def test_cutmix_pastes_a_box_of_another_image():
     assert (((targets[:, 1] > 0) & (targets[:, 1] < 1)) == ((share > 0) & (share < 1))).all()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="keras-cv counts the part of the box that lies beyond the border as well"
-)
 def test_cutmix_gives_the_label_by_the_area_of_each_image():
     ((pixels, targets, _),) = epoch(plain(32), Policy("none", "cutmix", "none"), batch=32)
     share = (pixels == 200).mean(axis=(1, 2, 3))

@@ -48,7 +48,7 @@ def probe(backbone: Backbone, seed: int = 0) -> Head:
 
 def classifier(seed: int = 0, dropout: float = 0.0) -> Classifier:
     backbone = cnn(seed)
-    return make_classifier(backbone, probe(backbone, seed), K, dropout, from_scratch=False)
+    return make_classifier(backbone, probe(backbone, seed), K, dropout)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def lite0() -> Backbone:
 
 def test_the_probes_head_gives_the_same_classifier(lite0):
     head = probe(lite0)
-    made = make_classifier(lite0, head, K, dropout=0.5, from_scratch=False)
+    made = make_classifier(lite0, head, K, dropout=0.5)
     x = images(5, 32)
     expected = head.probabilities(outputs(lite0.model, x))
     np.testing.assert_allclose(softmax(outputs(made.logits, x), axis=1), expected, atol=1e-5)
@@ -68,7 +68,7 @@ def test_the_probes_head_gives_the_same_classifier(lite0):
 
 def test_without_a_probe_the_head_is_new_and_on_the_raw_features():
     backbone = cnn()
-    made = make_classifier(backbone, None, K, dropout=0.0, from_scratch=True)
+    made = make_classifier(backbone, None, K, dropout=0.0)
     kernel, bias = made.head.get_weights()
     x = images()
     expected = outputs(backbone.model, x) @ kernel + bias
@@ -87,7 +87,7 @@ def test_dropout_acts_before_the_head_and_only_in_training():
 @pytest.mark.parametrize("from_scratch", [True, False])
 def test_batch_statistics_are_learnt_from_scratch_and_kept_where_pretrained(from_scratch):
     backbone = cnn()
-    made = make_classifier(backbone, None, K, 0.0, from_scratch)
+    made = make_classifier(backbone, None, K, 0.0)
     set_trainable(made, list(backbone.blocks), pretrained=not from_scratch)
     before = [v.numpy() for v in backbone.model.non_trainable_variables if "moving" in v.path]
     made.logits(images().astype(np.float32), training=True)
@@ -103,7 +103,7 @@ def trained(made: Classifier) -> set[str]:
 
 
 def test_from_scratch_every_variable_of_the_blocks_is_trained():
-    made = make_classifier(cnn(), None, K, 0.0, from_scratch=True)
+    made = make_classifier(cnn(), None, K, 0.0)
     everything = trained(made)
     set_trainable(made, ["block2", "dense"], pretrained=False)
     assert trained(made) == {v for v in everything if not v.startswith("block1")}
@@ -115,7 +115,7 @@ def test_from_scratch_every_variable_of_the_blocks_is_trained():
 
 
 def test_of_a_pretrained_network_only_plain_kernels_of_the_blocks_are_trained(lite0):
-    made = make_classifier(lite0, None, K, 0.0, from_scratch=False)
+    made = make_classifier(lite0, None, K, 0.0)
     for depth in ("none", "1", "block6", "all"):
         blocks = lite0.upper_blocks(depth)
         set_trainable(made, blocks, pretrained=True)
@@ -208,11 +208,8 @@ def test_images_of_any_size_become_probabilities(served, shape):
     np.testing.assert_allclose(p, outputs(served[0], x), atol=1e-6)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="keras.layers.Resizing tells all layers after it that they are trained"
-)
 def test_the_model_called_as_a_function_is_in_inference_mode():
-    made = make_classifier(cnn(), None, K, dropout=0.5, from_scratch=True)
+    made = make_classifier(cnn(), None, K, dropout=0.5)
     model = served_model([(made, 1.0)], SIZE, "squash")
     x = images().astype(np.float32)
     expected = outputs(model, x)
@@ -268,7 +265,7 @@ def mixed_precision():
 def test_in_mixed_precision_logits_and_probabilities_are_float32(name, mixed_precision):
     spec = backbones.get(name)
     backbone = backbones.build(name, size=max(spec.min_size, 16), weights="none")
-    made = make_classifier(backbone, None, K, 0.0, from_scratch=True)
+    made = make_classifier(backbone, None, K, 0.0)
     assert backbone.model.compute_dtype == "bfloat16"
     assert all(v.dtype == "float32" for v in made.logits.weights)
     assert made.logits.output.dtype == "float32"
@@ -281,7 +278,7 @@ def test_in_mixed_precision_logits_and_probabilities_are_float32(name, mixed_pre
 def test_in_mixed_precision_the_probe_is_still_the_classifier(mixed_precision):
     backbone = cnn()
     head = probe(backbone)
-    made = make_classifier(backbone, head, K, 0.0, from_scratch=False)
+    made = make_classifier(backbone, head, K, 0.0)
     x = images()
     expected = head.probabilities(outputs(backbone.model, x).astype(np.float32))
     np.testing.assert_allclose(softmax(outputs(made.logits, x), axis=1), expected, atol=0.03)

@@ -14,7 +14,7 @@ def classifier() -> Classifier:
     backbone = backbones.build(
         "cnn", size=8, weights="none", options={"blocks": 2, "filters": 2, "dense_units": 4}
     )
-    return make_classifier(backbone, None, classes=3, dropout=0.0, from_scratch=True)
+    return make_classifier(backbone, None, classes=3, dropout=0.0)
 
 
 def steps(

@@ -2,7 +2,8 @@
 
 Accuracy has a Wilson (1927) interval. The others are bootstrapped over samples (Efron 1979): the
 percentile interval, except for the calibration error, whose resampled values are biased upwards
-and which therefore has the basic (reflected) interval.
+and which therefore has the basic (reflected) interval. A bootstrapped interval has no width where
+all images are classified rightly: Wilson's is the one to trust there.
 """
 
 from __future__ import annotations

@@ -84,10 +84,33 @@ class Policy:
 
         made = []
         if self.mix in {"cutmix", "both"}:
-            made.append(keras_cv.layers.CutMix(seed=_draw()))
+            made.append(_cutmix())
         if self.mix in {"mixup", "both"}:
             made.append(keras_cv.layers.MixUp(seed=_draw()))
         return made
+
+
+def _cutmix() -> keras.layers.Layer:
+    """keras-cv's CutMix, its labels mixed by what is really pasted.
+
+    keras-cv 0.9 counts the part of the box that lies beyond the border too.
+    """
+    import keras_cv
+    import tensorflow as tf
+
+    def inside(centre: Any, extent: Any, side: Any) -> Any:
+        extent, side = tf.cast(extent, tf.float32), tf.cast(side, tf.float32)
+        start = tf.math.ceil(tf.cast(centre, tf.float32) - extent / 2)
+        return tf.minimum(start + extent, side) - tf.maximum(start, 0.0)
+
+    class CutMix(keras_cv.layers.CutMix):
+        def _cutmix(self, images: Any) -> Any:
+            mixed, _, order, y, x, width, height = super()._cutmix(images)
+            h, w = tf.shape(images)[1], tf.shape(images)[2]
+            pasted = inside(y, height, h) * inside(x, width, w) / tf.cast(h * w, tf.float32)
+            return mixed, 1.0 - pasted, order, y, x, width, height
+
+    return CutMix(seed=_draw())
 
 
 def _draw() -> int:

@@ -48,7 +48,7 @@ class Classifier:
 
 
 def make_classifier(
-    backbone: Backbone, head: Head | None, classes: int, dropout: float, from_scratch: bool
+    backbone: Backbone, head: Head | None, classes: int, dropout: float
 ) -> Classifier:
     """Put a head on a backbone.
 
@@ -57,15 +57,13 @@ def make_classifier(
         head: fitted probe to start from; a new random head on raw features where None.
         classes: number of classes.
         dropout: rate before the head, while training.
-        from_scratch: whether batch statistics are learnt; a pretrained network keeps its own,
-            which small batches of a new data set would only blur.
     """
     import keras
     from keras import layers
 
     size = backbone.size
     rgb = keras.Input((size, size, 3), name="prepared_rgb")
-    x = backbone.model(rgb, training=None if from_scratch else False)
+    x = backbone.model(rgb)
     if head is not None:
         variance = np.square(head.scale.astype(np.float64))
         x = layers.Normalization(
@@ -83,9 +81,10 @@ def make_classifier(
 def set_trainable(classifier: Classifier, blocks: list[str], *, pretrained: bool) -> None:
     """Let these blocks of the backbone, and the head, be trained.
 
-    In a pretrained network the batch normalization and the depthwise kernels keep their values
-    even in these blocks: they are a few percent of the parameters, but their gradients were
-    measured to take half of a training step on a CPU.
+    In a pretrained network the batch normalization, statistics included, and the depthwise kernels
+    keep their values even in these blocks. Small batches would only blur the statistics; and while
+    these are a few percent of the parameters, their gradients were measured to take half of a
+    training step on a CPU.
     """
     from keras import layers
 
@@ -144,6 +143,7 @@ def served_model(members: Sequence[tuple[Classifier, float]], size: int, fit: st
         classifier.logits.name = f"logits_{i}"
         scaled = layers.Rescaling(1 / temperature, dtype="float32", name=f"temperature_{i}")
         softmax = layers.Softmax(dtype="float32", name=f"probabilities_{i}")
-        outputs.append(softmax(scaled(classifier.logits(x))))
+        # said here, because Resizing would tell the layers behind it that they are training
+        outputs.append(softmax(scaled(classifier.logits(x, training=False))))
     mean = layers.Average(dtype="float32", name="mean")(outputs) if len(outputs) > 1 else outputs[0]
     return keras.Model(rgb, mean, name="classifier")

@@ -178,9 +178,7 @@ def train_member(
             head = _probe(inputs, inputs.features, train, val, weights)
             start_loss, accuracy = validation.judge(head.logits(inputs.features[val]))
             stages["probe"] = {"val_loss": start_loss, "val_accuracy": accuracy, "l2": head.l2}
-    classifier = make_classifier(
-        backbone, head, inputs.classes, settings.dropout, inputs.resolved.from_scratch
-    )
+    classifier = make_classifier(backbone, head, inputs.classes, settings.dropout)
     best_epoch, history = 0, []
     if not inputs.resolved.probe_only:
         _unfreeze(inputs.resolved, classifier, head)
