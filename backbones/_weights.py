@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ def weights_file(path: str) -> Path:
     Raises:
         BackboneError: there is no such file.
     """
-    file = Path(path).expanduser()
+    file = Path(os.path.expanduser(path))  # noqa: PTH111 - Path's fails on unknown users
     if not file.is_file():
         raise BackboneError(
             f"there is no weights file {path}: give an existing file, imagenet, or none"

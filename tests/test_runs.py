@@ -31,6 +31,8 @@ ROOT = Path(zoo.__file__).parents[1]
 RECORD = {
     "settings": {"backbone": "cnn", "seed": 0},
     "classes": ["cat", "dög"],
+    "data": {"name": "pets"},
+    "created": "2026-01-01T00:00:00+00:00",
     "status": "running",
 }
 

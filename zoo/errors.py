@@ -29,6 +29,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_ACCESS = {errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.ENOTDIR}
 
 
 @contextlib.contextmanager
@@ -46,7 +47,7 @@ def disk_errors(where: object) -> Iterator[None]:
                 f"the disk is full: {where} could not be written ({error.strerror}); "
                 f"free some space, or put runs and cache elsewhere (ZOO_RUNS, ZOO_CACHE)"
             ) from error
-        if error.errno in {errno.EACCES, errno.EROFS, errno.EPERM}:
+        if error.errno in _NO_ACCESS:
             raise DiskError(
                 f"{where} cannot be written ({error.strerror}): choose another place "
                 f"(ZOO_RUNS for runs, ZOO_CACHE for the cache)"

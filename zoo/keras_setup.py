@@ -38,6 +38,7 @@ def import_keras() -> None:
             f"unset KERAS_BACKEND"
         )
     tf.get_logger().setLevel("ERROR")
+    keras.config.disable_interactive_logging()  # downloads would be told on standard output
 
 
 @contextmanager

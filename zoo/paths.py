@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from zoo.errors import disk_errors
 
+_ABANDONED = 86_400.0  # seconds after which an unfinished folder of the cache has no owner
+
 
 def runs_dir(given: str | Path | None = None) -> Path:
     """``given``, else the environment's ``ZOO_RUNS``, else ``./runs``."""
-    return Path(given or os.environ.get("ZOO_RUNS") or "runs").expanduser()
+    return user_path(given or os.environ.get("ZOO_RUNS") or "runs")
+
+
+def user_path(given: str | Path) -> Path:
+    """The path with ``~`` replaced where that names a user."""
+    return Path(os.path.expanduser(given))  # noqa: PTH111 - Path's fails on unknown users
 
 
 def cache_dir() -> Path:
     """The environment's ``ZOO_CACHE``, else ``zoo`` in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("ZOO_CACHE") or Path(base) / "zoo").expanduser()
+    return user_path(os.environ.get("ZOO_CACHE") or Path(base) / "zoo")
 
 
 @contextlib.contextmanager
@@ -35,6 +44,9 @@ def new_folder(target: Path) -> Iterator[Path]:
     """
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
+        for old in target.parent.glob(f".{glob.escape(target.name)}.*"):
+            if time.time() - old.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(old, ignore_errors=True)  # of a killed process
         hidden = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         folder = hidden / target.name  # inside, since mkdtemp gives no rights to anybody else
         try:
@@ -62,6 +74,8 @@ def new_file(target: Path) -> Iterator[Path]:
         temporary = target.with_name(f".{os.getpid()}-{threading.get_ident()}.{target.name}")
         try:
             yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())  # a power cut leaves the old content or the new
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)

@@ -12,6 +12,13 @@ from collections.abc import Callable, Iterator
 Advance = Callable[..., None]
 
 
+def printable(text: str) -> str:
+    """Text from the data, safe to print: control characters and broken bytes are escaped."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
+
+
 class Silent:
     """Shows nothing; the default of the Python calls."""
 
@@ -29,7 +36,7 @@ class Lines(Silent):
 
     def say(self, text: str) -> None:
         """Print the line to standard error."""
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 class Bars(Lines):

@@ -50,24 +50,19 @@ class Run:
         Raises:
             ZooError: missing or damaged.
         """
-        return _read_json(self.path / "run.json")
+        return _read_json(self.path / "run.json", "settings", "classes", "data", "created")
 
     @property
     def settings(self) -> dict[str, Any]:
         """The settings it was trained with, as ``Settings.of`` takes them."""
-        settings: dict[str, Any] = self._recorded("settings")
+        settings: dict[str, Any] = self.record["settings"]
         return settings
 
     @property
     def classes(self) -> list[str]:
         """Class names in the order of the model's outputs."""
-        classes: list[str] = self._recorded("classes")
+        classes: list[str] = self.record["classes"]
         return classes
-
-    def _recorded(self, key: str) -> Any:
-        if key not in self.record:
-            raise ZooError(f"{self.path / 'run.json'} has no {key}: train the run again")
-        return self.record[key]
 
     @cached_property
     def metrics(self) -> dict[str, dict[str, dict[str, float]]]:
@@ -103,11 +98,11 @@ class Run:
         return f"Run({str(self.path)!r})"
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, *needed: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("it holds no record")
+        if not isinstance(content, dict) or not set(needed) <= set(content):
+            raise ValueError("it holds no record of a run")
     except FileNotFoundError:
         raise ZooError(f"{path} is missing: the run is damaged; train it again") from None
     except (OSError, ValueError) as error:
@@ -118,7 +113,13 @@ def _read_json(path: Path) -> dict[str, Any]:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a file whole or not at all."""
     with new_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        temporary.write_text(to_json(content) + "\n", "utf-8")
+
+
+def to_json(content: Any) -> str:
+    """Indented JSON; file names that are no text keep their bytes as escapes."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    return re.sub("[\ud800-\udfff]", lambda m: f"\\u{ord(m[0]):04x}", text)
 
 
 def finished(folder: str | Path | None = None) -> list[Run]:
@@ -137,24 +138,27 @@ def _is_run(path: Path) -> bool:
 
 
 def unfinished(folder: str | Path | None = None) -> list[str]:
-    """Names of interrupted runs, the most recent first."""
-    root = runs_dir(folder)
-    parts = [p for p in root.glob(".*.partial") if _is_run(p)] if root.is_dir() else []
-    parts.sort(key=lambda p: p.stat().st_mtime, reverse=True)
-    return [p.name[1 : -len(".partial")] for p in parts]
+    """Names of interrupted runs, the most recent first; not those that are being written."""
+    root, found = runs_dir(folder), []
+    for path in root.glob(".*.partial") if root.is_dir() else ():
+        lock = _lock(path) if _is_run(path) else None
+        if lock is not None:
+            found.append((os.fstat(lock).st_mtime, path.name[1 : -len(".partial")]))
+            os.close(lock)
+    return [name for _, name in sorted(found, reverse=True)]
 
 
 def unfinished_record(name: str, folder: str | Path | None = None) -> dict[str, Any]:
     """``run.json`` of an interrupted run.
 
     Raises:
-        ZooError: there is none of this name.
+        ZooError: there is none of this name, it is being written, or it is damaged.
     """
     there = unfinished(folder)
     if name not in there:
         hint = nearest(name, there) if there else "no run is unfinished"
         raise ZooError(f"there is no unfinished run {name!r} to resume: {hint}")
-    return _read_json(runs_dir(folder) / f".{name}.partial" / "run.json")
+    return _read_json(runs_dir(folder) / f".{name}.partial" / "run.json", "settings")
 
 
 def open_run(name: str | Path, folder: str | Path | None = None) -> Run:
@@ -230,26 +234,29 @@ class RunWriter:
     def __enter__(self) -> RunWriter:
         with disk_errors(self.path):
             self._root.mkdir(parents=True, exist_ok=True)
-            # a directory without a record was left by a kill before anything was done
-            fresh = not _is_run(self.path)
             self.path.mkdir(exist_ok=True)
             # the directory itself is locked: the lock ends with the process, however it ends
-            self._lock = os.open(self.path, os.O_RDONLY)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
+            lock = _lock(self.path)
+        if lock is None or self.target.exists():
+            if lock is not None:
+                os.close(lock)
             raise ZooError(
                 f"run {self.name!r} is being written by another command: wait for it, or choose "
                 f"another --name"
-            ) from None
-        if not fresh and not self.resumed:
-            os.close(self._lock)
+            )
+        # a directory without a record was left by a kill before anything was done
+        if _is_run(self.path) and not self.resumed:
+            os.close(lock)
             raise ZooError(
                 f"there is an unfinished run {self.name!r}: go on with --resume, or remove "
                 f"{self.path}"
             )
+        self._lock, self._complete = lock, False
         return self
+
+    def read_record(self) -> dict[str, Any]:
+        """``run.json`` as it was left."""
+        return _read_json(self.path / "run.json", "settings")
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
@@ -258,13 +265,42 @@ class RunWriter:
     def complete(self) -> Run:
         """Drop what only resuming needs, and give the directory its name."""
         shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
+        for left in [p for p in self.path.rglob(".*") if p.is_file()]:
+            left.unlink()  # a temporary file of a killed process
         self.path.rename(self.target)
+        self._complete = True
         return Run(self.target)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        saved = self.resumed or any((self.path / "checkpoints").glob("*.npz"))
-        hopeless = kind is not None and issubclass(kind, ValueError) and kind is not DiskError
         failed = kind is not None and issubclass(kind, Exception)
-        if not _is_run(self.path) or (failed and not saved) or (hopeless and not self.resumed):
+        hopeless = kind is not None and _is_hopeless(kind)
+        saved = any((self.path / "checkpoints").glob("*.npz"))
+        remove = not _is_run(self.path) or (not self.resumed and (hopeless or failed > saved))
+        if remove and not self._complete:
             shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
+
+
+def _is_hopeless(kind: type[BaseException]) -> bool:
+    """Whether going on would meet the same error: what a user is told, but for a full disk."""
+    from backbones import BackboneError
+    from ensembles import EnsembleError
+
+    meant = (ZooError, BackboneError, EnsembleError)
+    return issubclass(kind, meant) and not issubclass(kind, DiskError)
+
+
+def _lock(folder: Path) -> int | None:
+    """Descriptor that locks a folder, or None where another process has it or took it away."""
+    try:
+        lock = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(lock).st_ino == folder.stat().st_ino:
+            return lock
+    except OSError:
+        pass
+    os.close(lock)
+    return None

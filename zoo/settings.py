@@ -60,7 +60,11 @@ class Settings:
         high=0.5,
     )
     split_seed: int = _option(
-        0, "seed of the split; runs to be combined need the same", group="data", low=0, high=2**31
+        0,
+        "seed of the split; runs to be combined need the same",
+        group="data",
+        low=0,
+        high=2**31 - 1,
     )
     near_duplicates: bool = _option(
         True, "keep near copies of an image on one side of the split", group="data"
@@ -122,12 +126,13 @@ class Settings:
         group="training",
         choices=("adamw", "adam", "sgd", "rmsprop"),
     )
-    layer_decay: float = _option(
-        0.8,
+    layer_decay: float | None = _option(
+        None,
         "learning rate of a block relative to the block above it",
         group="training",
         low=0.1,
         high=1.0,
+        auto="0.8; 1 from scratch",
     )
     patience: int = _option(
         4,
@@ -159,7 +164,7 @@ class Settings:
         True, "scale the probabilities' temperature on validation", group="training"
     )
     seed: int = _option(
-        0, "seed of initialization, order and augmentation", group="training", low=0, high=2**31
+        0, "seed of initialization, order and augmentation", group="training", low=0, high=2**31 - 1
     )
 
     l1: float = _option(

@@ -73,7 +73,9 @@ def main() -> None:
     except Exception as error:
         if not _is_meant_for_users(error):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        from zoo.progress import printable
+
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from zoo.progress import printable
 from zoo.settings import Option, describe
 
 
@@ -101,7 +101,9 @@ def _sentence(option: Option) -> str:
 
 def print_json(content: Any) -> None:
     """Print to standard output, as JSON."""
-    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    from zoo.runs import to_json
+
+    click.echo(to_json(content))
 
 
 def table(headers: list[str], rows: list[list[str]], right: set[int] | None = None) -> str:
@@ -124,10 +126,3 @@ def table(headers: list[str], rows: list[list[str]], right: set[int] | None = No
         return "  ".join(parts).rstrip()
 
     return "\n".join([line(cells[0]), "  ".join("-" * w for w in widths), *map(line, cells[1:])])
-
-
-def printable(text: str) -> str:
-    """Text from the data, safe to print: control characters and broken bytes are escaped."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
-    )

@@ -65,15 +65,13 @@ def command(
     from zoo.progress import Silent, for_terminal
 
     progress = Silent() if as_json else for_terminal()
+    if dry_run and resume:
+        raise click.UsageError("--dry-run and --resume exclude each other: give one of them")
     if dry_run:
         _print_plan(backbone, data, config, settings, progress, as_json)
         return
     if not backbone and not config and not resume:
         raise click.UsageError("no backbone is given, for instance: zoo finetune efficientnet")
-    if not data and not config and not resume:
-        from zoo.data.dataset import default_source
-
-        progress.say(f"no --data is given: taking the built-in {default_source()}")
     import zoo
 
     try:
@@ -88,7 +86,7 @@ def command(
             **settings,
         )
     except KeyboardInterrupt:
-        click.echo("stopped; `zoo finetune --resume` goes on after the last full epoch", err=True)
+        click.echo("stopped; `zoo finetune --resume` goes on from the last full epoch", err=True)
         sys.exit(130)
     from zoo.cli._metrics import metrics_table
 
@@ -136,7 +134,7 @@ def _print_plan(
     from zoo.train.plan import gather, resolve
     from zoo.train.remarks import data_remarks
 
-    resolved = resolve(gather(backbone, data, config, settings))
+    resolved = resolve(gather(backbone, data, config, settings, progress))
     dataset = load(resolved.settings, progress)
     if as_json:
         print_json({"settings": resolved.settings.as_dict(), "data": dataset.summary()})

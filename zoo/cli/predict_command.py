@@ -63,10 +63,10 @@ def _print_table(found: Prediction, top: int) -> None:
 
 def _print_csv(found: Prediction, top: int) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["image", "class", *found.classes])
+    writer.writerow(["image", "class", *map(printable, found.classes)])
     best = found.top(1)
     for file, ((name, _),), row in zip(found.files, best, found.probabilities, strict=True):
-        writer.writerow([file, name, *[f"{p:.6f}" for p in row]])
+        writer.writerow([printable(str(file)), printable(name), *[f"{p:.6f}" for p in row]])
 
 
 def _print_json(found: Prediction, top: int) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from zoo.data import builtin
 from zoo.data.catalog import Catalog, make_catalog
 from zoo.errors import ZooError, nearest
-from zoo.paths import cache_dir, new_folder
+from zoo.paths import cache_dir, new_folder, user_path
 
 _SPLIT_NAMES = {
     "train": "train",
@@ -39,12 +39,12 @@ def scan(source: str) -> Catalog:
     Raises:
         ZooError: nothing there, no images, or fewer than two classes.
     """
-    if source in builtin.SETS:
-        catalog = builtin.load(source)
-    elif source.startswith("tfds:"):
-        catalog = _tfds(source.removeprefix("tfds:"))
-    else:
-        catalog = _local(source)
+    try:
+        catalog = _scan(source)
+    except OSError as error:
+        raise ZooError(
+            f"{source:.200} cannot be read ({error.strerror}): check the path and its permissions"
+        ) from error
     if not len(catalog):
         raise ZooError(f"{source} holds no images: expected a folder for each class, with images")
     if len(catalog.classes) < 2:
@@ -55,8 +55,16 @@ def scan(source: str) -> Catalog:
     return catalog
 
 
+def _scan(source: str) -> Catalog:
+    if source in builtin.SETS:
+        return builtin.load(source)
+    if source.startswith("tfds:"):
+        return _tfds(source.removeprefix("tfds:"))
+    return _local(source)
+
+
 def _local(source: str) -> Catalog:
-    path = Path(os.path.expanduser(source))  # noqa: PTH111 - Path's fails on unknown users
+    path = user_path(source)
     if path.is_dir():
         return _folder(path)
     if path.is_file() and path.suffix.lower() in {".csv", ".tsv"}:
@@ -78,7 +86,7 @@ def _folder(path: Path) -> Catalog:
     roles = {
         f.name: _SPLIT_NAMES[f.name.lower()] for f in folders if f.name.lower() in _SPLIT_NAMES
     }
-    if "train" not in roles.values():
+    if "train" not in roles.values() or not any(_visible_folders(path / n) for n in roles):
         return _catalog(path, [(f, "") for f in folders])
     if len(set(roles.values())) < len(roles):
         raise ZooError(f"{path} has two folders for one split: {', '.join(sorted(roles))}")
@@ -223,6 +231,11 @@ def _export_tfds(name: str, target: Path) -> None:
         raise ZooError(
             f"tfds:{name} is no image classification set: it has "
             f"{', '.join(fields) or 'no fields'}, but an image and a class label are needed"
+        )
+    if not any(split.split("[")[0] in _SPLIT_NAMES for split in builder.info.splits):
+        raise ZooError(
+            f"tfds:{name} has no split named train, validation or test: it has "
+            f"{', '.join(builder.info.splits) or 'none'}"
         )
     decoders = {"image": tfds.decode.SkipDecoding()}
     for split in builder.info.splits:

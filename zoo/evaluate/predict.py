@@ -14,6 +14,7 @@ from zoo.data.inspect import workers
 from zoo.data.sources import image_files
 from zoo.errors import ZooError
 from zoo.evaluate.inference import BATCH, Inference
+from zoo.paths import user_path
 from zoo.progress import Silent
 from zoo.runs import Run, open_run
 
@@ -85,7 +86,7 @@ def predict(
 def _collect(images: Iterable[str | Path]) -> list[Path]:
     files: list[Path] = []
     for given in images:
-        path = Path(given).expanduser()
+        path = user_path(given)
         if path.is_dir():
             found = image_files(path)
             if not found:

@@ -61,7 +61,7 @@ class Policy:
         if self.augment == "none":
             return layers
         if self.flip != "none":
-            layers.append(cv.RandomFlip(_FLIPS[self.flip], seed=_draw()))
+            layers.append(cv.RandomFlip(_FLIPS[self.flip], seed=_draw(), dtype="float32"))
         area, aspect = _CROPS[self.augment]
         layers.append(
             cv.RandomCropAndResize(
@@ -71,11 +71,13 @@ class Policy:
         if self.augment in _COLOUR:
             brightness, contrast = _COLOUR[self.augment]
             layers.append(
-                cv.RandomBrightness((-brightness, brightness), value_range=_RANGE, seed=_draw())
+                cv.RandomBrightness(
+                    (-brightness, brightness), value_range=_RANGE, seed=_draw(), dtype="float32"
+                )
             )
-            layers.append(cv.RandomContrast(_RANGE, contrast, seed=_draw()))
+            layers.append(cv.RandomContrast(_RANGE, contrast, seed=_draw(), dtype="float32"))
         if self.augment == "strong":
-            layers.append(cv.RandomCutout(_CUTOUT, _CUTOUT, seed=_draw()))
+            layers.append(cv.RandomCutout(_CUTOUT, _CUTOUT, seed=_draw(), dtype="float32"))
         return layers
 
     def mixers(self) -> list[keras.layers.Layer]:
@@ -86,7 +88,7 @@ class Policy:
         if self.mix in {"cutmix", "both"}:
             made.append(_cutmix())
         if self.mix in {"mixup", "both"}:
-            made.append(keras_cv.layers.MixUp(seed=_draw()))
+            made.append(keras_cv.layers.MixUp(seed=_draw(), dtype="float32"))
         return made
 
 
@@ -110,7 +112,7 @@ def _cutmix() -> keras.layers.Layer:
             pasted = inside(y, height, h) * inside(x, width, w) / tf.cast(h * w, tf.float32)
             return mixed, 1.0 - pasted, order, y, x, width, height
 
-    return CutMix(seed=_draw())
+    return CutMix(seed=_draw(), dtype="float32")
 
 
 def _draw() -> int:

@@ -67,10 +67,10 @@ def make_classifier(
     if head is not None:
         variance = np.square(head.scale.astype(np.float64))
         x = layers.Normalization(
-            mean=head.mean.tolist(), variance=variance.tolist(), name="standardize"
+            mean=head.mean.tolist(), variance=variance.tolist(), dtype="float32", name="standardize"
         )(x)
     if dropout:
-        x = layers.Dropout(dropout, name="head_dropout")(x)
+        x = layers.Dropout(dropout, dtype="float32", name="head_dropout")(x)
     dense = layers.Dense(classes, name="head", dtype="float32")
     logits = keras.Model(rgb, dense(x), name="logits")
     if head is not None:
@@ -92,6 +92,8 @@ def set_trainable(classifier: Classifier, blocks: list[str], *, pretrained: bool
     for name in classifier.backbone.blocks:
         for layer in classifier.backbone.layers_of(name):
             layer.trainable = name in blocks and not isinstance(layer, kept)
+            if pretrained and name not in blocks and isinstance(layer, layers.Dropout):
+                layer.rate = 0.0  # stochastic depth would only blur what is frozen
 
 
 def regularize(classifier: Classifier, *, l1: float, l2: float | None, head_l2: float) -> None:

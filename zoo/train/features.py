@@ -35,8 +35,11 @@ def frozen_features(backbone: Backbone, prepared: Prepared, progress: Silent) ->
     if features is None:
         rows = np.arange(len(prepared.pixels))
         features = Inference(backbone.model).run(prepared.pixels, rows, progress, "features")
-        with new_file(file) as temporary:
-            np.save(temporary, features)
+        header = {"descr": "<f4", "fortran_order": False, "shape": features.shape}
+        # np.save to a path hides why it failed; writing bytes says that the disk is full
+        with new_file(file) as temporary, temporary.open("wb") as out:
+            np.lib.format.write_array_header_1_0(out, header)
+            out.write(features.data)
     return features[prepared.rows]
 
 

@@ -255,7 +255,7 @@ def _restore(path: Path, work: _Work) -> None:
                     variable.assign(stored[f"{letter}{i}"])
             work.best = [stored[f"b{i}"] for i in range(len(work.average.variables))]
             vars(work.state).update(json.loads(str(stored["state"])))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ZooError(f"checkpoint {path} is damaged ({error}): start the run anew") from error
 
 

@@ -20,10 +20,17 @@ from zoo.errors import ZooError, disk_errors
 from zoo.evaluate.metrics import evaluate
 from zoo.paths import new_file
 from zoo.progress import Silent
-from zoo.runs import Run, RunWriter, free_name, unfinished, unfinished_record, write_json
-from zoo.settings import Settings, check
+from zoo.runs import (
+    Run,
+    RunWriter,
+    free_name,
+    unfinished,
+    unfinished_record,
+    write_json,
+)
+from zoo.settings import Settings
 from zoo.train.member import Inputs, Member, Timings, build_backbone, train_member
-from zoo.train.plan import Resolved, gather, resolve
+from zoo.train.plan import Resolved, gather, gathered, resolve
 from zoo.train.records import write_history, write_tensorboard
 from zoo.train.remarks import data_remarks
 
@@ -65,22 +72,20 @@ def finetune(
     """
     progress, started = progress or Silent(), time.perf_counter()
     if resume:
-        given = {**settings, **({"backbone": backbone} if backbone else {})}
-        name, resolved = _interrupted(name, runs, given, data)
+        name, resolved = _interrupted(name, runs, gathered(backbone, data, config, settings))
+        progress.say(f"going on with run {name}")
     else:
-        resolved = resolve(gather(backbone, str(data) if data else None, config, settings))
+        resolved = resolve(gather(backbone, data, config, settings, progress))
+        name = name or free_name(f"{resolved.spec.name}-{_stem(resolved.settings.data)}", runs)
     timings = Timings()
-    if name is None:
-        stem = Path(resolved.settings.data.removeprefix("tfds:")).stem
-        name = free_name(f"{resolved.spec.name}-{stem}", runs)
     with RunWriter(name, runs, resume) as writer, disk_errors(writer.path):
+        record = writer.read_record() if resume else _first_record(resolved)
+        writer.write_record(record)
         with timings.stage("scan"):
             dataset = load(resolved.settings, progress)
         for sentence in data_remarks(dataset):
             progress.say(sentence)
-        record = _record(resolved, dataset)
-        if resume:
-            _check_unchanged(name, unfinished_record(name, runs), record)
+        record = _complete_record(record, resolved, dataset, name)
         writer.write_record(record)
         _train(writer, resolved, dataset, record, timings, progress)
         total = round(time.perf_counter() - started, 3)
@@ -89,20 +94,22 @@ def finetune(
         return writer.complete()
 
 
+def _stem(data: str) -> str:
+    return Path(data.removeprefix("tfds:")).stem
+
+
 def _interrupted(
-    name: str | None, runs: str | Path | None, given: Mapping[str, Any], data: object
+    name: str | None, runs: str | Path | None, given: Mapping[str, Any]
 ) -> tuple[str, Resolved]:
     """Name and settings of the run to go on with."""
     there = unfinished(runs)
     if name is None and not there:
         raise ZooError("there is no unfinished run to resume: start one without --resume")
     name = name or there[0]
-    stored = Settings.of(unfinished_record(name, runs)["settings"], f"unfinished run {name!r}")
+    record = unfinished_record(name, runs)
+    stored = Settings.of(record["settings"], f"unfinished run {name!r}")
     resolved = resolve(stored)
-    changed = check({k: v for k, v in given.items() if v is not None})
-    if data is not None:
-        changed["data"] = str(data)
-    trial = resolve(stored.changed(**changed)) if changed else resolved
+    trial = resolve(stored.changed(**given)) if given else resolved
     for key, value in trial.settings.as_dict().items():
         if value != getattr(resolved.settings, key):
             raise ZooError(
@@ -112,24 +119,34 @@ def _interrupted(
     return name, resolved
 
 
-def _check_unchanged(name: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    for key, what in (("fingerprint", "images or labels"), ("split_fingerprint", "split")):
-        if stored["data"][key] != now["data"][key]:
-            raise ZooError(
-                f"the {what} of {now['data']['root']} changed since run {name!r} was begun: put "
-                f"them back to resume, or start another run"
-            )
-
-
-def _record(resolved: Resolved, dataset: Dataset) -> dict[str, Any]:
-    settings = resolved.settings
+def _first_record(resolved: Resolved) -> dict[str, Any]:
+    """What is known before the data was looked at: enough to resume from."""
     return {
         "kind": "finetune",
         "status": "running",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "settings": settings.as_dict(),
+        "settings": resolved.settings.as_dict(),
+    }
+
+
+def _complete_record(
+    record: dict[str, Any], resolved: Resolved, dataset: Dataset, name: str
+) -> dict[str, Any]:
+    """The record with the data, once it is known; refused where a resumed run had other data."""
+    data, begun = dataset.summary(), record.get("data")
+    for key, what in (("fingerprint", "images or labels"), ("split_fingerprint", "split")):
+        if begun and begun[key] != data[key]:
+            raise ZooError(
+                f"the {what} of {data['root']} changed since run {name!r} was begun: put them "
+                f"back to resume, or start another run"
+            )
+    if resolved.settings.folds:
+        _fold_rows(dataset, resolved.settings)  # refused now rather than after all features
+    return {
+        **record,
+        "resumed": begun is not None,
         "classes": list(dataset.catalog.classes),
-        "data": dataset.summary(),
+        "data": data,
         "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
         "machine": {"system": platform.platform(), "processor": platform.machine()},
     }
@@ -178,7 +195,7 @@ def _train(
     record["weights"] = {"source": settings.weights, "sha256": digest}
     record["network"] = {"precision": precision, "backbone_parameters": parameters}
     with timings.stage("evaluate"):
-        metrics = _evaluate(writer.path, inputs, members, oof)
+        metrics = _evaluate(writer.path, inputs, members, oof, progress)
     _write(writer.path, members, resolved.settings, metrics, record)
 
 
@@ -191,44 +208,58 @@ def _train_folds(
     from its training rows, so that its held-out fold has no say in it.
     """
     settings, data = inputs.resolved.settings, inputs.data
-    pool = np.sort(np.concatenate([data.split.train, data.split.val]))
-    labels, groups = inputs.labels[pool], data.groups[pool]
     members, oof = [], np.zeros((len(data.catalog), inputs.classes), np.float32)
-    parts = folds(labels, groups, settings.folds, settings.split_seed)
-    for number, (rest, held) in enumerate(parts, start=1):
+    for number, (rest, held) in enumerate(_fold_rows(data, settings), start=1):
         train, val = split_off(
-            labels[rest], groups[rest], settings.val_fraction, settings.split_seed + number
+            inputs.labels[rest],
+            data.groups[rest],
+            settings.val_fraction,
+            settings.split_seed + number,
         )
         member = train_member(
             inputs,
             build_backbone(inputs.resolved),
-            pool[rest[train]],
-            pool[rest[val]],
+            rest[train],
+            rest[val],
             checkpoint=checkpoints / f"fold{number}.npz",
             timings=timings,
             progress=progress,
             label=f"fold {number}/{settings.folds}",
         )
-        oof[pool[held]] = _predict([member], inputs, pool[held])
+        oof[held] = _predict([member], inputs, held)
         members.append(member)
     return members, oof
 
 
-def _predict(members: list[Member], inputs: Inputs, rows: np.ndarray) -> np.ndarray:
+def _fold_rows(data: Dataset, settings: Settings) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows of the catalogue to train on and to hold out, for each fold; none of them test rows."""
+    pool = np.sort(np.concatenate([data.split.train, data.split.val]))
+    labels, groups = data.catalog.labels[pool], data.groups[pool]
+    parts = folds(labels, groups, settings.folds, settings.split_seed)
+    return [(pool[rest], pool[held]) for rest, held in parts]
+
+
+def _predict(
+    members: list[Member], inputs: Inputs, rows: np.ndarray, progress: Silent | None = None
+) -> np.ndarray:
     """Probabilities as the saved model gives them: the mean over the members."""
-    each = [member.probabilities(inputs, rows) for member in members]
+    each = [member.probabilities(inputs, rows, progress) for member in members]
     return np.stack(each).mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
 def _evaluate(
-    folder: Path, inputs: Inputs, members: list[Member], oof: np.ndarray | None
+    folder: Path,
+    inputs: Inputs,
+    members: list[Member],
+    oof: np.ndarray | None,
+    progress: Silent,
 ) -> dict[str, Any]:
     """Predict validation and test, once; write the tables and give the metrics."""
     split = inputs.data.split
     rows = {"val": split.val, "test": split.test}
-    tables = {"test": _predict(members, inputs, split.test)}
+    tables = {"test": _predict(members, inputs, split.test, progress)}
     if oof is None:
-        tables["val"] = _predict(members, inputs, split.val)
+        tables["val"] = _predict(members, inputs, split.val, progress)
     else:
         rows["oof"] = np.sort(np.concatenate([split.train, split.val]))
         tables |= {"oof": oof[rows["oof"]], "val": oof[split.val]}

@@ -97,18 +97,23 @@ class Member:
         """``probe`` or ``finetune``: which of the two is kept."""
         return "finetune" if self.best_epoch else "probe"
 
-    def logits(self, inputs: Inputs, rows: np.ndarray) -> np.ndarray:
+    def logits(
+        self, inputs: Inputs, rows: np.ndarray, progress: Silent | None = None
+    ) -> np.ndarray:
         """float32 of shape (n, k) for rows of the catalogue.
 
         A probe's follow from the features that are there; the network need not run again.
         """
         if self.probe is not None and inputs.features is not None:
             return self.probe.logits(inputs.features[rows])
-        return self.classifier.infer.run(inputs.prepared.pixels, inputs.prepared.rows[rows])
+        prepared = inputs.prepared
+        return self.classifier.infer.run(prepared.pixels, prepared.rows[rows], progress)
 
-    def probabilities(self, inputs: Inputs, rows: np.ndarray) -> np.ndarray:
+    def probabilities(
+        self, inputs: Inputs, rows: np.ndarray, progress: Silent | None = None
+    ) -> np.ndarray:
         """float32 of shape (n, k), as the saved model gives them."""
-        return softmax(self.logits(inputs, rows), self.temperature)
+        return softmax(self.logits(inputs, rows, progress), self.temperature)
 
 
 def sample_weights(labels: np.ndarray, classes: int, kind: str) -> np.ndarray:
@@ -136,7 +141,7 @@ def build_backbone(resolved: Resolved) -> Backbone:
 
     settings = resolved.settings
     keras.backend.clear_session()  # layer names, and so random draws, start afresh
-    keras.utils.set_random_seed(settings.seed % 2**31)
+    keras.utils.set_random_seed(settings.seed)
     assert settings.weights is not None
     return backbones.build(
         resolved.spec.name,
@@ -238,7 +243,7 @@ def _training_images(inputs: Inputs, rows: np.ndarray, weights: np.ndarray) -> T
 
 def _plan(resolved: Resolved) -> Plan:
     s = resolved.settings
-    assert s.epochs is not None and s.learning_rate is not None
+    assert s.epochs and s.learning_rate and s.layer_decay
     return Plan(
         epochs=s.epochs,
         batch_size=s.batch_size,

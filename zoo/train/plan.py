@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,13 @@ from backbones import Spec
 from zoo.data import builtin
 from zoo.data.dataset import default_source
 from zoo.errors import ZooError
+from zoo.paths import user_path
+from zoo.progress import Silent
 from zoo.settings import Settings, check, read_config
 from zoo.train.rates import DEFAULT_RATES
 
 _EPOCHS, _EPOCHS_FROM_SCRATCH = 6, 40
+_LAYER_DECAY = 0.8
 
 
 @dataclass(frozen=True)
@@ -43,26 +47,45 @@ class Resolved:
         return self.settings.unfreeze == "none"
 
 
-def gather(
+def gathered(
     backbone: str | None,
-    data: str | None,
+    data: str | Path | None,
     config: str | Path | None,
     given: Mapping[str, Any],
-) -> Settings:
-    """Settings from, in rising order: defaults, the data set's own, the config file, the call.
+) -> dict[str, Any]:
+    """What is said in the config file and, above it, in the call; each value checked.
 
     Raises:
-        ZooError: unknown or invalid settings, no backbone, or no data and no default for it.
+        ZooError: unknown or invalid settings.
     """
     explicit = {k: v for k, v in given.items() if v is not None}
     if backbone:
         explicit["backbone"] = backbone
     if data:
         explicit["data"] = str(data)
-    values = {**(read_config(Path(config)) if config else {}), **check(explicit)}
+    return {**(read_config(Path(config)) if config else {}), **check(explicit)}
+
+
+def gather(
+    backbone: str | None,
+    data: str | Path | None,
+    config: str | Path | None,
+    given: Mapping[str, Any],
+    progress: Silent,
+) -> Settings:
+    """Settings from, in rising order: defaults, the data set's own, the config file, the call.
+
+    Raises:
+        ZooError: unknown or invalid settings, no backbone, or no data and no default for it.
+        BackboneError: unknown backbone.
+    """
+    values = gathered(backbone, data, config, given)
     if not values.get("backbone"):
         raise ZooError(f"no backbone is given: choose one of {', '.join(backbones.families())}")
-    values["data"] = values.get("data") or default_source()
+    backbones.get(values["backbone"])
+    if not values.get("data"):
+        values["data"] = default_source()
+        progress.say(f"no --data is given: taking the built-in {values['data']}")
     suited = builtin.SETS[values["data"]].settings if values["data"] in builtin.SETS else {}
     return Settings.of({**suited, **values})
 
@@ -98,6 +121,7 @@ def resolve(settings: Settings) -> Resolved:
         size=size,
         unfreeze=unfreeze,
         epochs=settings.epochs or (_EPOCHS_FROM_SCRATCH if scratch else _EPOCHS),
+        layer_decay=settings.layer_decay or (1.0 if scratch else _LAYER_DECAY),
         learning_rate=settings.learning_rate or DEFAULT_RATES[settings.optimizer][scratch],
         **options,
     )
@@ -113,5 +137,6 @@ def _natural_size(settings: Settings, spec: Spec) -> int | None:
 
 
 def _absolute(source: str) -> str:
-    path = Path(source).expanduser()
-    return str(path.resolve()) if path.exists() and source not in builtin.SETS else source
+    path = user_path(source)
+    there = source not in builtin.SETS and os.path.exists(path)  # noqa: PTH110 - Path's may raise
+    return str(path.resolve()) if there else source

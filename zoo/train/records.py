@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.paths import new_file
+from zoo.progress import printable
 from zoo.settings import Settings
 
 History = Sequence[Mapping[str, float]]
@@ -60,7 +61,11 @@ def write_tensorboard(
                 for key in COLUMNS[2:]:
                     tf.summary.scalar(key, row[key], step=int(row["epoch"]))
     with tf.summary.create_file_writer(str(folder)).as_default():
-        values = {k: v for k, v in settings.as_dict().items() if v is not None}
+        values = {
+            k: printable(v) if isinstance(v, str) else v
+            for k, v in settings.as_dict().items()
+            if v is not None
+        }
         hparams.hparams(values)
         for split, numbers in metrics.items():
             for name, entry in numbers.items():
