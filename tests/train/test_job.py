@@ -379,3 +379,83 @@ def test_metrics_json_has_the_promised_layout(run):
     for split in metrics.values():
         assert set(split) == names
         assert all(set(entry) == {"value", "low", "high", "n"} for entry in split.values())
+
+
+def test_kill_while_scanning_resumes_too(digits_folder, tmp_path):
+    """The record is there before the first image is read."""
+    runs = tmp_path / "runs"
+
+    class Killed(BaseException):
+        """Stands for what no handler sees."""
+
+    class KilledInScan(zoo.progress.Silent):
+        def step(self, name, total):
+            assert name == "scan"
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(digits_folder, runs=runs, name="early", epochs=1, progress=KilledInScan())
+    resumed = zoo.finetune(resume=True, runs=runs)
+    assert resumed.name == "early"
+    assert resumed.settings["epochs"] == 1
+
+
+def test_a_file_name_that_is_no_text_is_recorded(digits_folder, tmp_path):
+    import shutil
+
+    data = shutil.copytree(digits_folder, tmp_path / "data")
+    Path(os.fsdecode(os.fsencode(data) + b"/one/Notiz\xfc.txt")).write_text("no image")
+    run = train(data, runs=tmp_path / "runs", epochs=1)
+    assert os.fsdecode(b"one/Notiz\xfc.txt") in run.record["data"]["bad"]
+
+
+def test_a_class_may_be_called_train(digits_folder, tmp_path):
+    import shutil
+
+    data = shutil.copytree(digits_folder, tmp_path / "vehicles")
+    (data / "seven").rename(data / "train")
+    run = train(data, runs=tmp_path / "runs", epochs=1)
+    assert run.classes == ["four", "one", "train"]
+
+
+def test_full_disk_while_features_are_stored_is_one_sentence(digits_folder, tmp_path):
+    runs = tmp_path / "runs"
+    script = f"""
+import resource, signal, sys
+import zoo, tensorflow
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
+try:
+    zoo.finetune("efficientnet", {str(digits_folder)!r}, runs={str(runs)!r}, size=32,
+                 near_duplicates=False, unfreeze="none")
+except zoo.ZooError as error:
+    print(error)
+    sys.exit(2)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert "the disk is full" in done.stdout
+    assert "features" in done.stdout
+    assert not list(runs.iterdir())
+
+
+def test_too_many_folds_are_refused_before_anything_is_computed(digits_folder, tmp_path):
+    class Nothing(zoo.progress.Silent):
+        def step(self, name, total):
+            assert name == "scan"
+            return super().step(name, total)
+
+    runs = tmp_path / "runs"
+    with pytest.raises(zoo.ZooError, match="--folds 20 needs at least 20 images"):
+        train_few(digits_folder, tmp_path, runs, Nothing())
+    assert not list(runs.iterdir())
+
+
+def train_few(source, tmp_path, runs, progress):
+    """Twelve images a class: too few for twenty folds."""
+    for folder in source.iterdir():
+        target = tmp_path / "few" / folder.name
+        target.mkdir(parents=True)
+        for file in sorted(folder.iterdir())[:12]:
+            (target / file.name).write_bytes(file.read_bytes())
+    return train(tmp_path / "few", runs=runs, folds=20, progress=progress)
