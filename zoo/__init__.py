@@ -1,4 +1,4 @@
-"""Train, explain, calibrate and combine image classifiers.
+"""From a folder of images to a trained, calibrated and evaluated image classifier.
 
     run = zoo.finetune("efficientnet", data="photos/")
     run.metrics["test"]["accuracy"]

@@ -49,7 +49,7 @@ class _Lazy(click.Group):
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(None, "-V", "--version", package_name="zoo")
 def cli() -> None:
-    """From a folder of images to trained, explained and combined classifiers.
+    """From a folder of images to a trained and honestly evaluated classifier.
 
     Start with `zoo finetune efficientnet --data FOLDER`, where FOLDER holds a folder of images for
     each class.
