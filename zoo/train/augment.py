@@ -116,7 +116,7 @@ def _cutmix() -> keras.layers.Layer:
 
 
 def _draw() -> int:
-    """A seed from Python's generator, which the epoch's seed has set."""
+    """A seed from Python's generator, which the stream's seed has set."""
     return random.randint(1, 2**31 - 1)
 
 
@@ -194,11 +194,12 @@ def _stream(
     steps = batch_count(len(images.rows), batch_size)
 
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        for i in itertools.count(number, count):
-            epoch, step = divmod(i, steps)
+        for epoch in itertools.count():
             order = np.random.default_rng([seed, epoch]).permutation(len(images.rows))
-            chunk = order[step * batch_size : (step + 1) * batch_size]
-            yield images.pixels[images.rows[chunk]], images.targets[chunk], images.weights[chunk]
+            for step in range((number - epoch * steps) % count, steps, count):
+                chunk = order[step * batch_size : (step + 1) * batch_size]
+                rows = images.rows[chunk]
+                yield images.pixels[rows], images.targets[chunk], images.weights[chunk]
 
     size, classes = images.size, images.targets.shape[1]
     signature = (
