@@ -323,17 +323,15 @@ def test_what_cannot_be_done_is_one_sentence_and_leaves_nothing(
     assert not runs.exists() or not list(runs.iterdir())
 
 
-def test_full_disk_is_one_sentence_and_leaves_nothing(digits_folder, tmp_path):
-    """Files are limited to 200 kB: pixels still fit, the checkpoint does not."""
-    runs = tmp_path / "runs"
+def train_with_little_disk(limit, call, runs):
+    """Output of a training whose files may have ``limit`` bytes; it must end with a sentence."""
     script = f"""
 import resource, signal, sys
 import zoo, tensorflow
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-settings = { {**QUICK, "filters": 64, "dense_units": 512}!r}
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 try:
-    zoo.finetune("cnn", {str(digits_folder)!r}, runs={str(runs)!r}, **settings)
+    zoo.finetune({call}, runs={str(runs)!r})
 except zoo.ZooError as error:
     print(error)
     sys.exit(2)
@@ -341,6 +339,14 @@ except zoo.ZooError as error:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     assert "the disk is full" in done.stdout
+    return done.stdout
+
+
+def test_full_disk_is_one_sentence_and_leaves_nothing(digits_folder, tmp_path):
+    """The pixels still fit, the checkpoint does not."""
+    runs = tmp_path / "runs"
+    settings = {**QUICK, "filters": 64, "dense_units": 512}
+    train_with_little_disk(200_000, f"'cnn', {str(digits_folder)!r}, **{settings!r}", runs)
     assert not list(runs.iterdir())
 
 
@@ -420,22 +426,9 @@ def test_a_class_may_be_called_train(digits_folder, tmp_path):
 
 def test_full_disk_while_features_are_stored_is_one_sentence(digits_folder, tmp_path):
     runs = tmp_path / "runs"
-    script = f"""
-import resource, signal, sys
-import zoo, tensorflow
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
-try:
-    zoo.finetune("efficientnet", {str(digits_folder)!r}, runs={str(runs)!r}, size=32,
-                 near_duplicates=False, unfreeze="none")
-except zoo.ZooError as error:
-    print(error)
-    sys.exit(2)
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 2, done.stderr
-    assert "the disk is full" in done.stdout
-    assert "features" in done.stdout
+    settings = {"size": 32, "near_duplicates": False, "unfreeze": "none"}
+    call = f"'efficientnet', {str(digits_folder)!r}, **{settings!r}"
+    assert "features" in train_with_little_disk(600_000, call, runs)
     assert not list(runs.iterdir())
 
 

@@ -1,12 +1,15 @@
-"""The table of metrics with intervals."""
+"""What is shown of a run in more than one place: its metrics, its time and its path."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from zoo.cli._common import table
+from zoo.cli._common import printable, table
 from zoo.evaluate.labels import LABELS
+
+if TYPE_CHECKING:
+    from zoo.runs import Run
 
 _ORDER = ("oof", "val", "test")
 _TITLES = {"oof": "out-of-fold", "val": "validation", "test": "test"}
@@ -21,6 +24,12 @@ def metrics_table(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str
         [label, *[_entry(metrics[s].get(name)) for s in splits]] for name, label in LABELS.items()
     ]
     return table(headers, rows) + "\n95% intervals in brackets"
+
+
+def where_and_when(run: Run) -> str:
+    """Seconds of the stages that took any, and the run's path."""
+    spent = ", ".join(f"{k} {v:.0f} s" for k, v in run.record["seconds"].items() if v >= 0.5)
+    return f"time  {spent}\nrun   {printable(str(run.path))}"
 
 
 def _entry(entry: Mapping[str, Any] | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from zoo.cli._common import (
     runs_option,
     settings_options,
 )
+
+if TYPE_CHECKING:
+    from zoo.runs import Run
 
 
 @click.command("finetune")
@@ -70,8 +73,6 @@ def command(
     if dry_run:
         _print_plan(backbone, data, config, settings, progress, as_json)
         return
-    if not backbone and not config and not resume:
-        raise click.UsageError("no backbone is given, for instance: zoo finetune efficientnet")
     import zoo
 
     try:
@@ -88,20 +89,20 @@ def command(
     except KeyboardInterrupt:
         click.echo("stopped; `zoo finetune --resume` goes on from the last full epoch", err=True)
         sys.exit(130)
-    from zoo.cli._metrics import metrics_table
-
     if as_json:
         print_json({"run": run.name, "path": str(run.path), "metrics": run.metrics})
         return
-    kept = run.record["kept"]
-    click.echo(_kept(kept))
-    click.echo(f"\n{metrics_table(run.metrics)}\n")
-    seconds = run.record["seconds"]
-    spent = ", ".join(f"{k} {v:.0f} s" for k, v in seconds.items() if v >= 0.5)
-    click.echo(f"time  {spent}")
-    click.echo(f"run   {printable(str(run.path))}")
+    _print_result(run)
     where = f" --runs {runs}" if runs else ""
     click.echo(f"next  zoo predict {run.name} IMAGE...{where}")
+
+
+def _print_result(run: Run) -> None:
+    from zoo.cli._metrics import metrics_table, where_and_when
+
+    click.echo(_kept(run.record["kept"]))
+    click.echo(f"\n{metrics_table(run.metrics)}\n")
+    click.echo(where_and_when(run))
 
 
 def _kept(kept: list[dict[str, Any]]) -> str:

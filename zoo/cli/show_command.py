@@ -13,7 +13,7 @@ from zoo.cli._common import RunName, json_option, print_json, printable, runs_op
 @json_option
 def command(run: str, runs: str | None, as_json: bool) -> None:
     """Show a run: metrics with intervals, data, settings, time."""
-    from zoo.cli._metrics import metrics_table
+    from zoo.cli._metrics import metrics_table, where_and_when
     from zoo.runs import open_run
 
     found = open_run(run, runs)
@@ -34,6 +34,4 @@ def command(run: str, runs: str | None, as_json: bool) -> None:
     for name, value in record["settings"].items():
         if value is not None:
             click.echo(f"  {name} = {printable(str(value))}")
-    spent = ", ".join(f"{k} {v:.0f} s" for k, v in record["seconds"].items() if v >= 0.5)
-    click.echo(f"\ntime  {spent}")
-    click.echo(f"run   {printable(str(found.path))}")
+    click.echo(f"\n{where_and_when(found)}")
