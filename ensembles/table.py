@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,43 @@ class PredictionTable:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @classmethod
+    def of(
+        cls,
+        probabilities: np.ndarray,
+        labels: np.ndarray,
+        *,
+        ids: Sequence[str] | np.ndarray | None = None,
+        classes: Sequence[str] | np.ndarray | None = None,
+        split: str = "val",
+        fingerprint: str = "",
+    ) -> PredictionTable:
+        """A table from arrays; samples and classes without a name are numbered.
+
+        Raises:
+            EnsembleError: as the class itself.
+        """
+        p = np.asarray(probabilities)
+        if p.ndim != 2:
+            raise EnsembleError(f"probabilities must have shape (samples, classes), not {p.shape}")
+        return cls(
+            ids=np.asarray(range(p.shape[0]) if ids is None else ids).astype(np.str_),
+            labels=np.asarray(labels),
+            probabilities=p.astype(np.float32) if p.dtype.kind in "fiu" else p,
+            classes=np.asarray(range(p.shape[1]) if classes is None else classes).astype(np.str_),
+            split=split,
+            fingerprint=fingerprint,
+        )
+
+    def rows(self, chosen: np.ndarray) -> PredictionTable:
+        """The table of some samples, by mask or row numbers."""
+        return replace(
+            self,
+            ids=self.ids[chosen],
+            labels=self.labels[chosen],
+            probabilities=self.probabilities[chosen],
+        )
+
     def save(self, path: Path) -> None:
         """Write as ``.npz`` without pickle."""
         np.savez_compressed(
@@ -88,3 +126,78 @@ class PredictionTable:
             raise EnsembleError(f"there is no prediction table {path}") from None
         except Exception as error:  # zipfile, zlib and numpy raise nearly anything on damage
             raise EnsembleError(f"prediction table {path} is damaged: {error}") from error
+
+
+def align(
+    tables: Sequence[PredictionTable], names: Sequence[str] | None = None
+) -> list[PredictionTable]:
+    """The tables with the samples and classes of the first, in its order.
+
+    Args:
+        tables: at least one.
+        names: of the members, for messages; numbered where None.
+
+    Raises:
+        EnsembleError: the tables are of other data, another split, other classes, other samples,
+            or give a sample another label; the difference is named.
+    """
+    names = names or [f"member {i}" for i in range(1, len(tables) + 1)]
+    return [
+        tables[0],
+        *[_like(tables[0], t, names[0], n) for t, n in zip(tables[1:], names[1:], strict=True)],
+    ]
+
+
+def _like(first: PredictionTable, other: PredictionTable, a: str, b: str) -> PredictionTable:
+    """``other`` in the order of ``first``."""
+    if first.split != other.split:
+        raise EnsembleError(
+            f"{a} and {b} cannot be combined: the first is of split {first.split!r}, the second "
+            f"of {other.split!r}"
+        )
+    columns = _order(first.classes, other.classes, a, b, "class")
+    rows = _order(first.ids, other.ids, a, b, "sample")
+    if first.fingerprint != other.fingerprint:
+        raise EnsembleError(
+            f"{a} and {b} cannot be combined: they are of different data (fingerprint "
+            f"{first.fingerprint[:12]!r} and {other.fingerprint[:12]!r}): train both on the same"
+        )
+    if rows is None and columns is None:
+        same, aligned = other.labels, other
+    else:
+        rows = np.arange(len(other)) if rows is None else rows
+        columns = np.arange(len(other.classes)) if columns is None else columns
+        same = np.argsort(columns)[other.labels[rows]]
+        aligned = replace(
+            first, labels=same, probabilities=other.probabilities[np.ix_(rows, columns)]
+        )
+    differing = np.flatnonzero(same != first.labels)
+    if len(differing):
+        i = int(differing[0])
+        raise EnsembleError(
+            f"{a} and {b} cannot be combined: {len(differing)} samples have another label, the "
+            f"first is {str(first.ids[i])!r}: {str(first.classes[first.labels[i]])!r} and "
+            f"{str(first.classes[same[i]])!r}"
+        )
+    return aligned
+
+
+def _order(wanted: np.ndarray, given: np.ndarray, a: str, b: str, what: str) -> np.ndarray | None:
+    """Places of the wanted names among the given ones; None where they are the same already."""
+    if np.array_equal(wanted, given):
+        return None
+    if len(np.unique(given)) < len(given):
+        raise EnsembleError(f"{b} names a {what} twice: every {what} needs a name of its own")
+    for names, others, who, whom in ((wanted, given, a, b), (given, wanted, b, a)):
+        extra = np.setdiff1d(names, others)
+        if len(extra):
+            raise EnsembleError(
+                f"{a} and {b} cannot be combined: {who} has {len(extra)} {what}"
+                f"{_plural(what, len(extra))} that {whom} has not, the first is {str(extra[0])!r}"
+            )
+    order = np.argsort(given)
+    return np.asarray(order[np.searchsorted(given, wanted, sorter=order)])
+
+
+def _plural(what: str, count: int) -> str:
+    return "" if count == 1 else "es" if what.endswith("s") else "s"

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax as scipy_softmax
 
-from zoo.train.calibrate import fit_temperature, log_loss, softmax
+from ensembles.calibration import fit_temperature
+from zoo.train.calibrate import log_loss, softmax
 
 
 def drawn(seed: int, n: int, k: int, width: float) -> tuple[np.ndarray, np.ndarray]:

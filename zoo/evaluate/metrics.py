@@ -1,22 +1,23 @@
 """Metrics with 95% intervals, all from one table of probabilities.
 
-Accuracy has a Wilson (1927) interval. The others are bootstrapped over samples (Efron 1979): the
-percentile interval, except for the calibration error, whose resampled values are biased upwards
-and which therefore has the basic (reflected) interval. A bootstrapped interval has no width where
-all images are classified rightly: Wilson's is the one to trust there.
+Accuracy has a Wilson (1927) interval, AUC that of DeLong et al. (1988). The others are bootstrapped
+over samples (Efron 1979): the percentile interval, except for the calibration error, whose
+resampled values are biased upwards and which therefore has the basic (reflected) interval. Those
+have no width where all images are classified rightly: Wilson's is the one to trust there.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import norm
 
-_BINS = 15
-_TINY = 1e-12
-_Z = float(norm.ppf(0.975))
+from ensembles.probabilities import binned_gaps, true_class
+from zoo.evaluate.labels import LABELS
+
+_Z = NormalDist().inv_cdf(0.975)
 
 # from weights of shape (b, n), how often each sample counts, to values of shape (b,)
 Weighted = Callable[[np.ndarray], np.ndarray]
@@ -31,8 +32,7 @@ def _accuracy(labels: np.ndarray, p: np.ndarray) -> Weighted:
 
 
 def _log_loss(labels: np.ndarray, p: np.ndarray) -> Weighted:
-    chosen = p[np.arange(len(labels)), labels].astype(np.float64)
-    return _mean_of(-np.log(np.maximum(chosen, _TINY)))
+    return _mean_of(-np.log(true_class(p, labels)))
 
 
 def _f1(labels: np.ndarray, p: np.ndarray) -> Weighted:
@@ -50,45 +50,60 @@ def _f1(labels: np.ndarray, p: np.ndarray) -> Weighted:
     return value
 
 
-def _auc(labels: np.ndarray, p: np.ndarray) -> Weighted:
-    """Mean over classes of the area under the one-against-rest ROC curve, ties counting half."""
-    prepared = []
-    for k in range(p.shape[1]):
-        order = np.argsort(p[:, k], kind="stable")
-        ordered = p[order, k]
-        starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-        prepared.append((order, starts, (labels[order] == k).astype(np.float64)))
+def _auc(labels: np.ndarray, p: np.ndarray) -> tuple[float, float]:
+    """Mean over classes of the area under the one-against-rest ROC curve, and its standard error.
 
-    def value(w: np.ndarray) -> np.ndarray:
-        areas = np.full((len(prepared), len(w)), np.nan)
-        for k, (order, starts, positive) in enumerate(prepared):
-            weight = w[:, order]
-            up = np.add.reduceat(weight * positive, starts, axis=1)
-            down = np.add.reduceat(weight * (1 - positive), starts, axis=1)
-            below = np.cumsum(down, axis=1) - down / 2
-            pairs = up.sum(axis=1) * down.sum(axis=1)
-            np.divide((up * below).sum(axis=1), pairs, out=areas[k], where=pairs > 0)
-        present = ~np.isnan(areas)
-        total = np.where(present, areas, 0).sum(axis=0)
-        out = np.full(len(w), np.nan)
-        return np.divide(total, present.sum(axis=0), out=out, where=present.any(axis=0))
+    A class's area is the mean over its images of the share of the others that they rank above,
+    ties counting half, and, seen from the others, the mean of the share that ranks above them.
+    What each image adds to all areas gives the variance of their mean (DeLong et al. 1988).
+    """
+    n, classes = p.shape
+    added, areas = np.zeros(n), []
+    for k in range(classes):
+        positive = labels == k
+        own, others = np.sort(p[positive, k]), np.sort(p[~positive, k])
+        if not len(own) or not len(others):
+            continue
+        share = np.empty(n)
+        share[positive] = _below(others, p[positive, k])
+        share[~positive] = 1 - _below(own, p[~positive, k])
+        areas.append(float(share[positive].mean()))
+        for side in (positive, ~positive):
+            count = int(side.sum())
+            # n - 1 in the variance: a single image tells nothing of how images vary
+            scale = math.sqrt(count / (count - 1)) if count > 1 else 0.0
+            added[side] += (share[side] - areas[-1]) * scale / count
+    if not areas:
+        return math.nan, math.nan
+    return float(np.mean(areas)), math.sqrt(float((added**2).sum())) / len(areas)
 
-    return value
+
+def _below(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Share of the sorted numbers below each value, those equal to it counting half."""
+    low, high = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
+    return np.asarray((low + high) / (2 * len(ordered)))
+
+
+def _auc_interval(area: float, error: float) -> tuple[float, float]:
+    """95% interval, symmetric on the scale of logits so that it stays within 0..1."""
+    if not 0 < area < 1:
+        return area, area
+    logit, half = math.log(area / (1 - area)), _Z * error / (area * (1 - area))
+    low, high = (
+        1 / (1 + math.exp(-min(max(x, -500.0), 500.0))) for x in (logit - half, logit + half)
+    )
+    return low, high
 
 
 def _calibration_error(labels: np.ndarray, p: np.ndarray) -> Weighted:
     """Expected calibration error of the top class, 15 equal bins (Guo et al. 2017)."""
-    confidence = p.max(axis=1).astype(np.float64)
-    gap = (p.argmax(axis=1) == labels) - confidence
-    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    per_bin = np.where(bins[:, None] == np.arange(_BINS), gap[:, None], 0.0)
+    per_bin = binned_gaps(p.max(axis=1), p.argmax(axis=1) == labels)
     return lambda w: np.abs(w @ per_bin).sum(axis=1) / w.sum(axis=1)
 
 
-_METRICS = {
+_WEIGHTED = {
     "accuracy": _accuracy,
     "f1": _f1,
-    "auc": _auc,
     "log_loss": _log_loss,
     "calibration_error": _calibration_error,
 }
@@ -111,7 +126,9 @@ def value(name: str, labels: np.ndarray, probabilities: np.ndarray) -> float:
         labels: int64 of shape (n,).
         probabilities: of shape (n, k).
     """
-    weighted = _METRICS[name](labels, probabilities)
+    if name == "auc":
+        return _auc(labels, probabilities)[0]
+    weighted = _WEIGHTED[name](labels, probabilities)
     return float(weighted(np.ones((1, len(labels))))[0])
 
 
@@ -129,25 +146,39 @@ def evaluate(
         Metric to ``{"value", "low", "high", "n"}``; None where a value is not defined, such as the
         AUC of one class.
     """
-    n, k = probabilities.shape
+    n = len(labels)
+    area, error = _auc(labels, probabilities)
+    numbers = {"auc": (area, *_auc_interval(area, error))}
+    draws = _draws(labels, probabilities, seed)
+    for name, values in draws.items():
+        point = value(name, labels, probabilities)
+        numbers[name] = (point, *_interval(name, point, values, n))
+    return {
+        name: {
+            **{
+                key: x if math.isfinite(x) else None
+                for key, x in zip(("value", "low", "high"), numbers[name], strict=True)
+            },
+            "n": n,
+        }
+        for name in LABELS
+    }
+
+
+def _draws(labels: np.ndarray, p: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Values of the bootstrapped metrics for resampled images."""
+    n, k = p.shape
     rng = np.random.default_rng(seed)
     rounds = int(np.clip(3e8 / (n * k), 200, 1000))
-    weighted = {name: make(labels, probabilities) for name, make in _METRICS.items()}
-    draws: dict[str, list[np.ndarray]] = {name: [] for name in weighted}
+    weighted = {name: make(labels, p) for name, make in _WEIGHTED.items()}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in weighted}
     step = max(1, int(4e6 / n))  # bounds the memory of the weights
     for start in range(0, rounds, step):
         count = min(step, rounds - start)
         weights = rng.multinomial(n, np.full(n, 1 / n), size=count).astype(np.float64)
         for name, function in weighted.items():
-            draws[name].append(function(weights))
-    result: dict[str, dict[str, float | int | None]] = {}
-    for name, function in weighted.items():
-        point = float(function(np.ones((1, n)))[0])
-        low, high = _interval(name, point, np.concatenate(draws[name]), n)
-        numbers = {"value": point, "low": low, "high": high}
-        finite = {key: x if math.isfinite(x) else None for key, x in numbers.items()}
-        result[name] = {**finite, "n": n}
-    return result
+            found[name].append(function(weights))
+    return {name: np.concatenate(values) for name, values in found.items()}
 
 
 def _interval(name: str, point: float, draws: np.ndarray, n: int) -> tuple[float, float]:

@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from ensembles.calibration import fit_temperature
 from zoo.errors import ZooError
 from zoo.paths import new_file
 from zoo.progress import Advance, Silent
 from zoo.train.augment import Policy, TrainingImages, batch_count, training_dataset
 from zoo.train.average import WeightAverage
-from zoo.train.calibrate import fit_temperature, log_loss
+from zoo.train.calibrate import log_loss
 from zoo.train.classifier import Classifier
 from zoo.train.optimizer import layer_rates, make_optimizer, schedule
 

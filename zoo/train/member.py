@@ -12,11 +12,12 @@ import numpy as np
 
 import backbones
 from backbones import Backbone
+from ensembles.calibration import fit_temperature
 from zoo.data.dataset import Dataset
 from zoo.data.prepare import Prepared
 from zoo.progress import Silent
 from zoo.train.augment import Policy, TrainingImages, derived_seed
-from zoo.train.calibrate import fit_temperature, softmax
+from zoo.train.calibrate import softmax
 from zoo.train.classifier import (
     Classifier,
     make_classifier,

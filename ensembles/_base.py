@@ -1,0 +1,153 @@
+"""What all combiners share: how members' predictions come in, and scikit-learn's conventions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from ensembles._errors import EnsembleError
+from ensembles.table import PredictionTable, align
+
+Members = Sequence[PredictionTable] | Sequence[np.ndarray] | np.ndarray
+
+
+class Combiner(ClassifierMixin, BaseEstimator):
+    """Base of all combiners.
+
+    ``fit`` and ``predict_proba`` take the members' predictions for the same samples: a list of
+    :class:`PredictionTable`, which are joined by sample id, or of arrays of shape (n, k), or one
+    array of shape (m, n, k).
+
+    Attributes:
+        n_members_: number m of members it was fitted on.
+        n_classes_: number k of classes.
+    """
+
+    def fit(self, tables: Members, y: np.ndarray | None = None) -> Self:
+        """Learn how to combine.
+
+        Args:
+            tables: predictions for samples that no member was fitted on.
+            y: int of shape (n,), columns of the true classes; that of the tables where None.
+
+        Raises:
+            EnsembleError: tables that do not fit each other or ``y``, or a wrong parameter.
+        """
+        probabilities, labels, ids = labelled(tables, y)
+        return self.fit_arrays(probabilities, labels, ids)
+
+    def fit_arrays(self, probabilities: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> Self:
+        """:meth:`fit` for checked arrays of shapes (m, n, k), (n,) and (n,)."""
+        self.n_members_, _, self.n_classes_ = probabilities.shape
+        self._fit(probabilities, labels, ids)
+        return self
+
+    def predict_proba(self, tables: Members) -> np.ndarray:
+        """Combined probabilities, float64 of shape (n, k), rows sum to one.
+
+        Raises:
+            EnsembleError: not fitted, or another number of members or classes than in ``fit``.
+        """
+        return self.combine(stacked(tables))
+
+    def combine(self, probabilities: np.ndarray) -> np.ndarray:
+        """:meth:`predict_proba` for a checked array of shape (m, n, k)."""
+        if not hasattr(self, "n_members_"):
+            raise EnsembleError(f"{type(self).__name__} is not fitted: call fit first")
+        got, fitted = probabilities.shape[::2], (self.n_members_, self.n_classes_)
+        if got != fitted:
+            raise EnsembleError(
+                f"{type(self).__name__} was fitted on {fitted[0]} members and {fitted[1]} classes, "
+                f"not on {got[0]} and {got[1]}"
+            )
+        return self._combine(probabilities)
+
+    def predict(self, tables: Members) -> np.ndarray:
+        """Columns of the most probable classes, int64 of shape (n,)."""
+        return np.asarray(self.predict_proba(tables).argmax(axis=1))
+
+    def used(self) -> list[int]:
+        """Numbers of the members that have a say."""
+        weights = getattr(self, "weights_", None)
+        if weights is None:
+            return list(range(self.n_members_))
+        return np.flatnonzero(weights).tolist()
+
+    def restricted(self, members: Sequence[int]) -> Combiner:
+        """The same combination of some members only; the others must have no say."""
+        import copy
+
+        part = copy.deepcopy(self)
+        part.n_members_ = len(members)
+        if hasattr(part, "weights_"):
+            part.weights_ = part.weights_[list(members)]
+        return part
+
+    def _fit(self, probabilities: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> None:
+        """Learn from (m, n, k), (n,) and the samples' names (n,), which folds may follow."""
+
+    def _combine(self, probabilities: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+
+def labelled(tables: Members, y: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Members' predictions (m, n, k), the labels (n,) and the samples' names or numbers (n,).
+
+    Raises:
+        EnsembleError: see :func:`stacked`; also no labels, no samples, labels out of range.
+    """
+    probabilities = stacked(tables)
+    ids = np.arange(probabilities.shape[1])
+    if isinstance(tables[0], PredictionTable):
+        ids, y = tables[0].ids, tables[0].labels if y is None else y
+    if y is None or not len(ids):
+        raise EnsembleError("fitting needs samples and their labels: give y, or tables")
+    labels = np.asarray(y)
+    _check_labels(labels, probabilities)
+    return probabilities, labels.astype(np.int64), ids
+
+
+def stacked(tables: Members) -> np.ndarray:
+    """Members' predictions as one array of shape (m, n, k).
+
+    Raises:
+        EnsembleError: no members, shapes that differ, values that are no probabilities.
+    """
+    if len(tables) == 0:
+        raise EnsembleError("no members are given: give the predictions of at least one")
+    if isinstance(tables[0], PredictionTable):
+        return np.stack([table.probabilities for table in align(tables)])  # type: ignore[arg-type]
+    return _checked([np.asarray(table) for table in tables])
+
+
+def _checked(arrays: list[np.ndarray]) -> np.ndarray:
+    shapes = {array.shape for array in arrays}
+    if len(shapes) > 1 or len(arrays[0].shape) != 2:
+        shown = ", ".join(str(array.shape) for array in arrays[:5])
+        raise EnsembleError(
+            f"members' probabilities must have one shape (samples, classes), not {shown}"
+        )
+    kinds = {array.dtype.kind for array in arrays}
+    if not kinds <= set("fiu"):
+        raise EnsembleError(f"probabilities must be numbers, not {arrays[0].dtype}")
+    values = np.stack(arrays)
+    values = values if values.dtype.kind == "f" else values.astype(np.float64)
+    if not np.isfinite(values).all() or (values < 0).any():
+        raise EnsembleError("probabilities must be finite and not negative")
+    if (abs(values.sum(axis=2, dtype=np.float64) - 1) > 1e-3).any():
+        raise EnsembleError("probabilities must sum to 1 in every row: give no logits")
+    return values
+
+
+def _check_labels(labels: np.ndarray, probabilities: np.ndarray) -> None:
+    n, k = probabilities.shape[1:]
+    if labels.shape != (n,) or labels.dtype.kind not in "iu":
+        raise EnsembleError(
+            f"y must hold {n} whole numbers, the columns of the true classes, not "
+            f"{labels.dtype} of shape {labels.shape}"
+        )
+    if n and not 0 <= labels.min() <= labels.max() < k:
+        raise EnsembleError(f"y must be in 0..{k - 1}, not {labels.min()}..{labels.max()}")

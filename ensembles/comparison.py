@@ -1,0 +1,107 @@
+"""Is one classifier better than another on the same samples, or can these samples not tell?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import bdtr
+
+from ensembles._errors import EnsembleError
+from ensembles.probabilities import log_loss, true_class
+from ensembles.table import PredictionTable, align
+
+_ROUNDS = 2000
+_LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One classifier against another, paired by sample.
+
+    Attributes:
+        n: number of samples.
+        accuracy: the first one's less the second one's.
+        only_first, only_second: samples that only the one, or only the other, gets right.
+        p_value: of McNemar's exact test that both are right equally often.
+        log_loss: the first one's less the second one's: negative is better.
+        low, high: 95% interval of that difference, by a bootstrap over samples.
+    """
+
+    n: int
+    accuracy: float
+    only_first: int
+    only_second: int
+    p_value: float
+    log_loss: float
+    low: float
+    high: float
+
+    @property
+    def by_accuracy(self) -> str:
+        """``better``, ``worse`` or ``not distinguishable``, at the 5% level."""
+        if self.p_value >= _LEVEL:
+            return "not distinguishable"
+        return "better" if self.accuracy > 0 else "worse"
+
+    @property
+    def by_log_loss(self) -> str:
+        """``better``, ``worse``, or ``not distinguishable`` where the interval holds zero."""
+        if self.low <= 0 <= self.high:
+            return "not distinguishable"
+        return "better" if self.log_loss < 0 else "worse"
+
+    def as_record(self) -> dict[str, Any]:
+        """All of it, with the two verdicts, for JSON."""
+        verdicts = {"by_accuracy": self.by_accuracy, "by_log_loss": self.by_log_loss}
+        return {**asdict(self), **verdicts}
+
+
+def compare(first: PredictionTable, second: PredictionTable, seed: int = 0) -> Comparison:
+    """Compare two classifiers on the samples of both.
+
+    Accuracy by McNemar's test (1947), exact by the binomial distribution of the samples that only
+    one of the two gets right; log loss by the paired percentile bootstrap (Efron 1979).
+
+    Raises:
+        EnsembleError: the tables are not of the same samples, or empty.
+    """
+    first, second = align([first, second])
+    labels = first.labels
+    if not len(labels):
+        raise EnsembleError("two classifiers cannot be compared on no samples")
+    right = [t.probabilities.argmax(axis=1) == labels for t in (first, second)]
+    only_first, only_second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    a, b = (-np.log(true_class(t.probabilities, labels)) for t in (first, second))
+    low, high = _paired_interval(a - b, seed)
+    return Comparison(
+        n=len(labels),
+        accuracy=float(right[0].mean() - right[1].mean()),
+        only_first=only_first,
+        only_second=only_second,
+        p_value=mcnemar(only_first, only_second),
+        log_loss=log_loss(first.probabilities, labels) - log_loss(second.probabilities, labels),
+        low=low,
+        high=high,
+    )
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Two-sided exact p-value that either of two is right alone equally often."""
+    total = only_first + only_second
+    if not total:
+        return 1.0
+    return min(1.0, 2 * float(bdtr(min(only_first, only_second), total, 0.5)))
+
+
+def _paired_interval(difference: np.ndarray, seed: int) -> tuple[float, float]:
+    """95% interval of the mean."""
+    rng, n = np.random.default_rng(seed), len(difference)
+    step = max(1, int(4e6 / n))  # bounds the memory of the draws
+    means = [
+        difference[rng.integers(0, n, (min(step, _ROUNDS - start), n))].mean(axis=1)
+        for start in range(0, _ROUNDS, step)
+    ]
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
+    return float(low), float(high)
