@@ -31,6 +31,7 @@ format: $(VENV)/.installed
 bench: $(VENV)/.installed  ## the tables of benchmarks/
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/stages.py
+	$(BIN)/python benchmarks/ensemble.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -17,6 +17,7 @@ from ensembles._errors import EnsembleError
 from ensembles.table import PredictionTable, align
 
 if TYPE_CHECKING:
+    from ensembles._base import Combiner
     from ensembles.choice import Choice, choose, cross_validate
     from ensembles.comparison import Comparison, compare
     from ensembles.diversity import Diversity
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _LAZY = {
     "BestMember": "selection",
     "Choice": "choice",
+    "Combiner": "_base",
     "Comparison": "comparison",
     "Diversity": "diversity",
     "Ensemble": "pipeline",
@@ -47,6 +49,7 @@ __all__ = [
     "METHODS",
     "BestMember",
     "Choice",
+    "Combiner",
     "Comparison",
     "Diversity",
     "Ensemble",

@@ -10,10 +10,11 @@ import numpy as np
 
 from ensembles._base import Combiner
 from ensembles._errors import EnsembleError
-from ensembles.probabilities import normalized, true_class
+from ensembles.calibration import scaled, temperature_of
+from ensembles.probabilities import log_loss, normalized, true_class
 from ensembles.voting import weighted_sum
 
-_EXHAUSTIVE = 10  # members up to which all subsets are tried: 1,023 of them
+_EXHAUSTIVE = 8  # members up to which all subsets are tried: 255 of them
 
 
 class BestMember(Combiner):
@@ -114,7 +115,7 @@ class Subset:
 
     Attributes:
         members: their numbers, sorted.
-        loss: log loss of their plain mean.
+        loss: log loss of the mean of their probabilities, at its best temperature.
         cost: sum of their costs.
     """
 
@@ -130,12 +131,13 @@ def frugal(
     *,
     within: float | None = None,
     budget: float | None = None,
+    calibrate: bool = True,
 ) -> Subset:
     """The members worth keeping: the fewest that are nearly the best, or the best that is cheap.
 
-    Sets are judged by the log loss of the plain mean of their probabilities: there is nothing to
-    learn in it, so that trying many sets does not reward what fits noise. Up to 10 members all
-    sets are tried; above, the member that matters least is dropped again and again.
+    Sets are judged by the log loss of the mean of their probabilities: there is next to nothing to
+    learn in it, so that trying many sets does not reward what fits noise. Up to 8 members all sets
+    are tried; above, the member that matters least is dropped again and again.
 
     Args:
         probabilities: of shape (m, n, k), of samples that no member was fitted on.
@@ -143,6 +145,7 @@ def frugal(
         costs: of each member, for instance milliseconds an image; 1 each where None.
         within: take the smallest set whose loss is at most this above the lowest, in nats.
         budget: look only at sets of at most this cost.
+        calibrate: judge the mean at its best temperature; that of many members is too cautious.
 
     Raises:
         EnsembleError: nothing fits the budget, or a limit is negative.
@@ -152,12 +155,17 @@ def frugal(
     for name, limit in (("within", within), ("budget", budget)):
         if limit is not None and not limit >= 0:
             raise EnsembleError(f"{name} must not be negative, but is {limit:g}")
-    chosen = true_class(probabilities, labels)
-    sets = _all_sets(members) if members <= _EXHAUSTIVE else _nested_sets(chosen, price, budget)
-    found = [
-        Subset(s, _loss(chosen[list(s)].mean(axis=0)), float(price[list(s)].sum())) for s in sets
-    ]
-    affordable = [s for s in found if budget is None or s.cost <= budget]
+    if members <= _EXHAUSTIVE:
+        sets = _all_sets(members)
+    else:
+        sets = _nested_sets(true_class(probabilities, labels), price, budget)
+    affordable = []
+    for numbers in sets:
+        cost = float(price[list(numbers)].sum())
+        if budget is None or cost <= budget:
+            mean = probabilities[list(numbers)].mean(axis=0)
+            at_best = scaled(mean, temperature_of(mean, labels)) if calibrate else mean
+            affordable.append(Subset(numbers, log_loss(at_best, labels), cost))
     if not affordable:
         raise EnsembleError(
             f"no member fits a budget of {budget:g}: the cheapest alone costs {price.min():.3g}"

@@ -2,6 +2,7 @@
 
     run = zoo.finetune("efficientnet", data="photos/")
     run.metrics["test"]["accuracy"]
+    zoo.ensemble([run, "another-run"])
     zoo.predict(run, ["new.jpg"])
 
 Importing this package imports neither TensorFlow nor Keras; training and predicting do.
@@ -15,13 +16,15 @@ from zoo.errors import ZooError
 from zoo.runs import Run, open_run
 
 if TYPE_CHECKING:
+    from zoo.combine.job import ensemble
     from zoo.evaluate.predict import Prediction, predict
     from zoo.train.job import finetune
 
 __version__ = "0.1.0"
-__all__ = ["Prediction", "Run", "ZooError", "finetune", "open_run", "predict"]
+__all__ = ["Prediction", "Run", "ZooError", "ensemble", "finetune", "open_run", "predict"]
 
 _LAZY = {
+    "ensemble": "zoo.combine.job",
     "finetune": "zoo.train.job",
     "predict": "zoo.evaluate.predict",
     "Prediction": "zoo.evaluate.predict",

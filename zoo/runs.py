@@ -9,11 +9,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import platform
 import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from ensembles import PredictionTable
 
+_PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "scikit-learn", "scipy", "pillow")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -59,6 +62,30 @@ class Run:
         return settings
 
     @property
+    def kind(self) -> str:
+        """``finetune`` or ``ensemble``."""
+        return str(self.record.get("kind", "finetune"))
+
+    @property
+    def title(self) -> str:
+        """What it is in a few words: its backbone, or method and number of members."""
+        found = self.record.get("combination")
+        if found is None:
+            return str(self.settings["backbone"])
+        return f"{found['method']} of {len(found['members'])}"
+
+    @property
+    def view(self) -> tuple[int, str]:
+        """Side in pixels of the images that its network takes, and how they become square."""
+        return int(self.settings["size"]), str(self.settings["fit"])
+
+    @property
+    def milliseconds(self) -> float | None:
+        """Measured milliseconds an image of its network or networks; None where not measured."""
+        found = self.record.get("network", {}).get("ms_per_image")
+        return None if found is None else float(found)
+
+    @property
     def classes(self) -> list[str]:
         """Class names in the order of the model's outputs."""
         classes: list[str] = self.record["classes"]
@@ -84,14 +111,36 @@ class Run:
         return PredictionTable.load(self.path / "predictions" / f"{split}.npz")
 
     @cached_property
+    def combination(self) -> dict[str, Any] | None:
+        """Of an ensemble, how its members are combined; None for a single network.
+
+        Raises:
+            ZooError: damaged.
+        """
+        if not (self.path / "ensemble.json").is_file():
+            return None
+        return _read_json(self.path / "ensemble.json", "members", "ensemble")
+
+    @property
+    def members(self) -> list[Run]:
+        """The runs that an ensemble combines, as it keeps them; empty for a single network."""
+        named = self.combination["members"] if self.combination else []
+        return [Run(self.path / "members" / check_name(name)) for name in named]
+
+    @cached_property
     def model(self) -> keras.Model:
         """The classifier: RGB in 0..255, shape (n, height, width, 3), to probabilities (n, k).
 
         Raises:
-            ZooError: missing or damaged.
+            ZooError: missing or damaged, or the run is an ensemble of several networks.
         """
         from zoo.keras_setup import load_model
 
+        if self.combination is not None:
+            raise ZooError(
+                f"{self.name} is an ensemble of several networks: zoo.predict asks them all, and "
+                f".members gives each"
+            )
         return load_model(self.path / "model.keras")
 
     def __repr__(self) -> str:
@@ -108,6 +157,14 @@ def _read_json(path: Path, *needed: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ZooError(f"{path} cannot be read ({error}): train the run again") from error
     return content
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, as ``run.json`` records them."""
+    return {
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
+        "machine": {"system": platform.platform(), "processor": platform.machine()},
+    }
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -154,6 +154,11 @@ class Settings:
         low=0,
         high=20,
     )
+    refit: bool = _option(
+        False,
+        "with folds: keep one model trained on all their images instead of the fold models",
+        group="training",
+    )
     precision: str = _option(
         "auto",
         "auto: mixed on a GPU, float32 on a CPU",

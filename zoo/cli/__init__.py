@@ -12,6 +12,7 @@ from zoo.errors import ZooError
 # name, module and first line of help: listing the commands imports none of them
 _COMMANDS = {
     "finetune": "Train a classifier on a folder of images.",
+    "ensemble": "Combine finished runs into one that is better.",
     "predict": "Predict images with a finished run.",
     "list": "List the backbones.",
     "runs": "List the runs.",
@@ -49,7 +50,7 @@ class _Lazy(click.Group):
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(None, "-V", "--version", package_name="zoo")
 def cli() -> None:
-    """From a folder of images to a trained and honestly evaluated classifier.
+    """From a folder of images to trained, honestly evaluated and combined classifiers.
 
     Start with `zoo finetune efficientnet --data FOLDER`, where FOLDER holds a folder of images for
     each class.

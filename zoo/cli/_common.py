@@ -42,6 +42,29 @@ class RunName(click.ParamType):
         return [CompletionItem(run.name) for run in found if run.name.startswith(incomplete)]
 
 
+class RunNames(RunName):
+    """Finished runs with commas between; the last one is completed."""
+
+    name = "runs"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> list[str]:
+        """Names without blanks around them; empty ones are left out."""
+        if isinstance(value, list):
+            return value
+        return [part.strip() for part in value.split(",") if part.strip()]
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """What may follow the last comma."""
+        before, comma, last = incomplete.rpartition(",")
+        found = super().shell_complete(context, parameter, last)
+        given = before.split(",")
+        return [CompletionItem(before + comma + i.value) for i in found if i.value not in given]
+
+
 class DataSource(click.ParamType):
     """A path or a built-in set."""
 

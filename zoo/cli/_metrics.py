@@ -21,7 +21,7 @@ def metrics_table(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str
     count = {s: next(iter(metrics[s].values()))["n"] for s in splits}
     headers = ["", *[f"{_TITLES[s]} (n={count[s]})" for s in splits]]
     rows = [
-        [label, *[_entry(metrics[s].get(name)) for s in splits]] for name, label in LABELS.items()
+        [label, *[entry(metrics[s].get(name)) for s in splits]] for name, label in LABELS.items()
     ]
     return table(headers, rows) + "\n95% intervals in brackets"
 
@@ -32,8 +32,9 @@ def where_and_when(run: Run) -> str:
     return f"time  {spent}\nrun   {printable(str(run.path))}"
 
 
-def _entry(entry: Mapping[str, Any] | None) -> str:
-    if not entry or entry["value"] is None:
+def entry(found: Mapping[str, Any] | None) -> str:
+    """A value with its interval."""
+    if not found or found["value"] is None:
         return "not defined"
-    value = f"{entry['value']:.3f}"
-    return value if entry["low"] is None else f"{value} [{entry['low']:.3f}, {entry['high']:.3f}]"
+    value = f"{found['value']:.3f}"
+    return value if found["low"] is None else f"{value} [{found['low']:.3f}, {found['high']:.3f}]"

@@ -100,26 +100,30 @@ def command(
 def _print_result(run: Run) -> None:
     from zoo.cli._metrics import metrics_table, where_and_when
 
-    click.echo(_kept(run.record["kept"]))
+    click.echo(_kept(run.record))
     click.echo(f"\n{metrics_table(run.metrics)}\n")
     click.echo(where_and_when(run))
 
 
-def _kept(kept: list[dict[str, Any]]) -> str:
+def _kept(record: dict[str, Any]) -> str:
     """Which of probe and fine-tuning was kept, and why."""
-    lines = []
-    for i, member in enumerate(kept, start=1):
+    lines, trained = [], record.get("folds", record["kept"])
+    for i, member in enumerate(trained, start=1):
         parts = [
             f"{stage} {member[stage]['val_loss']:.3f} ({member[stage]['val_accuracy']:.3f})"
             for stage in ("probe", "finetune")
             if stage in member
         ]
         what = f"epoch {member['best_epoch']}" if member["best_epoch"] else "the probe"
-        prefix = f"fold {i}: " if len(kept) > 1 else ""
+        prefix = f"fold {i}: " if len(trained) > 1 else ""
         reason = ""
         if not member["best_epoch"] and "finetune" in member:
             reason = ": fine-tuning did not beat it"
         lines.append(f"{prefix}kept {what}{reason}; validation loss (accuracy): {', '.join(parts)}")
+    if "folds" in record:
+        epochs = record["kept"][0]["best_epoch"]
+        what = f"{epochs} epochs of fine-tuning" if epochs else "the probe"
+        lines.append(f"refit on all of them: {what}, as most folds chose")
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from zoo.cli._common import json_option, print_json, runs_option, table
 @runs_option
 @json_option
 def command(runs: str | None, as_json: bool) -> None:
-    """List the runs: backbone, data, test accuracy.
+    """List the runs: backbone or ensemble, data, test accuracy.
 
     Interrupted runs are listed last; `zoo finetune --resume --name RUN` goes on with one.
     """
@@ -25,7 +25,7 @@ def command(runs: str | None, as_json: bool) -> None:
         try:
             return {
                 "name": run.name,
-                "backbone": run.settings["backbone"],
+                "backbone": run.title,
                 "data": run.record["data"]["name"],
                 "created": run.record["created"],
                 "metrics": run.metrics,

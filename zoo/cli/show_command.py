@@ -22,7 +22,7 @@ def command(run: str, runs: str | None, as_json: bool) -> None:
         print_json({**record, "name": found.name, "metrics": found.metrics})
         return
     data = record["data"]
-    click.echo(f"{found.name}  {record['settings']['backbone']}  {record['created']}")
+    click.echo(f"{found.name}  {found.title}  {record['created']}")
     click.echo(f"data  {printable(data['name'])} at {printable(data['root'])}")
     counts = data["counts"]
     rows = [
@@ -31,6 +31,10 @@ def command(run: str, runs: str | None, as_json: bool) -> None:
     ]
     click.echo(f"\n{table(['class', 'train', 'val', 'test'], rows, right={1, 2, 3})}")
     click.echo(f"\n{metrics_table(found.metrics)}\n")
+    if found.kind == "ensemble":
+        from zoo.cli._ensemble import ensemble_text
+
+        click.echo(f"{ensemble_text(found)}\n")
     for name, value in record["settings"].items():
         if value is not None:
             click.echo(f"  {name} = {printable(str(value))}")

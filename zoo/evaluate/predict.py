@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.data.decode import BadImageError, decode
+from zoo.data.decode import BadImageError, View, decode_views
 from zoo.data.inspect import workers
 from zoo.data.sources import image_files
 from zoo.errors import ZooError
-from zoo.evaluate.inference import BATCH, Inference
+from zoo.evaluate.inference import BATCH
+from zoo.evaluate.predictor import predictor
 from zoo.paths import user_path
 from zoo.progress import Silent
 from zoo.runs import Run, open_run
@@ -51,9 +52,9 @@ def predict(
     runs: str | Path | None = None,
     progress: Silent | None = None,
 ) -> Prediction:
-    """Predict images with a finished run.
+    """Predict images with a finished run, a single network or an ensemble.
 
-    Images are decoded and resized exactly as for training.
+    Images are decoded and resized exactly as for training, once for all members.
 
     Args:
         run: a run, its name or its path.
@@ -66,21 +67,21 @@ def predict(
     """
     run = run if isinstance(run, Run) else open_run(run, runs)
     files = _collect([images] if isinstance(images, str | Path) else images)
-    settings = run.settings
-    infer = Inference(run.model)
+    ask = predictor(run)
     good, bad, parts = [], {}, []
     with (progress or Silent()).step("predict", len(files)) as advance:
-        for batch in _decoded(files, int(settings["size"]), str(settings["fit"])):
-            pixels = [image for _, image in batch if isinstance(image, np.ndarray)]
-            good += [file for file, image in batch if isinstance(image, np.ndarray)]
-            bad.update({file: image for file, image in batch if isinstance(image, str)})
+        for batch in _decoded(files, ask.views):
+            pixels = [seen for _, seen in batch if not isinstance(seen, str)]
+            good += [file for file, seen in batch if not isinstance(seen, str)]
+            bad.update({file: seen for file, seen in batch if isinstance(seen, str)})
             if pixels:
-                parts.append(infer(np.stack(pixels)))
+                parts.append(ask({v: np.stack([seen[v] for seen in pixels]) for v in ask.views}))
             advance(len(batch))
     if not parts:
         first = next(iter(bad))
         raise ZooError(f"none of {len(files)} files is a usable image: {first}: {bad[first]}")
-    return Prediction(tuple(good), np.concatenate(parts), tuple(run.classes), bad)
+    probabilities = np.concatenate(parts).astype(np.float32)
+    return Prediction(tuple(good), probabilities, tuple(run.classes), bad)
 
 
 def _collect(images: Iterable[str | Path]) -> list[Path]:
@@ -102,13 +103,13 @@ def _collect(images: Iterable[str | Path]) -> list[Path]:
 
 
 def _decoded(
-    files: list[Path], size: int, fit: str
-) -> Iterator[list[tuple[Path, np.ndarray | str]]]:
-    """Batches of (file, pixels or the reason why not), decoded while the network runs."""
+    files: list[Path], views: frozenset[View]
+) -> Iterator[list[tuple[Path, dict[View, np.ndarray] | str]]]:
+    """Batches of (file, pixels or the reason why not), decoded while the networks run."""
 
-    def load(file: Path) -> tuple[Path, np.ndarray | str]:
+    def load(file: Path) -> tuple[Path, dict[View, np.ndarray] | str]:
         try:
-            return file, decode(file, size, fit)
+            return file, decode_views(file, views)
         except BadImageError as error:
             return file, str(error)
 

@@ -78,6 +78,19 @@ class Validation:
         return loss, float((logits.argmax(axis=1) == self.labels).mean())
 
 
+@dataclass(frozen=True)
+class Ending:
+    """When to end a training that has no validation images, and which weights to keep.
+
+    Attributes:
+        epochs: to train, of those that the schedule plans.
+        averaged: keep the running average of the weights rather than the last ones.
+    """
+
+    epochs: int
+    averaged: bool
+
+
 @dataclass
 class State:
     """Where a training stands.
@@ -94,16 +107,20 @@ class State:
     best_loss: float
     history: list[dict[str, float]] = field(default_factory=list)
 
-    def finished(self, plan: Plan) -> bool:
+    def finished(self, plan: Plan, judge: Validation | Ending) -> bool:
         """Whether all epochs are done or patience is out."""
         waited = self.next_epoch - self.best_epoch
-        return self.next_epoch >= plan.epochs or 0 < plan.patience <= waited
+        return self.next_epoch >= _last(plan, judge) or 0 < plan.patience <= waited
+
+
+def _last(plan: Plan, judge: Validation | Ending) -> int:
+    return judge.epochs if isinstance(judge, Ending) else plan.epochs
 
 
 def fit(
     classifier: Classifier,
     images: TrainingImages,
-    validation: Validation,
+    judge: Validation | Ending,
     plan: Plan,
     *,
     start_loss: float,
@@ -116,7 +133,7 @@ def fit(
     Args:
         classifier: compiled here; its trainable blocks and penalties are set.
         images: training images.
-        validation: judges every epoch.
+        judge: images that every epoch is judged by, or when to end without any.
         plan: how to train.
         start_loss: validation loss of the weights it starts with, or infinity where they are
             random and must not be kept.
@@ -143,9 +160,9 @@ def fit(
     work.best = work.average.values()
     if checkpoint.is_file():
         _restore(checkpoint, work)
-    if not state.finished(plan):
+    if not state.finished(plan, judge):
         data = training_dataset(images, plan.policy, plan.batch_size, plan.seed, state.next_epoch)
-        with progress.step(name, steps * plan.epochs) as advance:
+        with progress.step(name, steps * _last(plan, judge)) as advance:
             advance(steps * state.next_epoch)
             model.fit(
                 data,
@@ -154,7 +171,7 @@ def fit(
                 steps_per_epoch=steps,
                 verbose=0,
                 shuffle=False,
-                callbacks=[_callback(work, validation, checkpoint, advance)],
+                callbacks=[_callback(work, judge, checkpoint, advance)],
             )
     work.average.put(work.best)
     return state
@@ -172,29 +189,32 @@ class _Work:
     best: list[np.ndarray] = field(default_factory=list)
 
     def end_epoch(
-        self, validation: Validation, logs: Mapping[str, float], rate: float, seconds: float
+        self, judge: Validation | Ending, logs: Mapping[str, float], rate: float, seconds: float
     ) -> str:
-        """Validate, update the state, and say in a few words how the epoch went."""
-        number, state, plan = self.state.next_epoch + 1, self.state, self.plan
+        """Judge, update the state, and say in a few words how the epoch went."""
+        number, state = self.state.next_epoch + 1, self.state
         self._check_finite("training loss", logs["loss"], number)
-        loss, accuracy, averaged, weights = self._validate(validation)
-        self._check_finite("validation loss", loss, number)
-        state.history.append(
-            {
-                "epoch": number,
-                "train_loss": float(logs["loss"]),
-                "train_accuracy": float(logs["accuracy"]),
-                "val_loss": loss,
-                "val_accuracy": accuracy,
-                "averaged": int(averaged),
-                "learning_rate": rate,
-                "seconds": round(seconds, 3),
-            }
-        )
+        row = {
+            "epoch": number,
+            "train_loss": float(logs["loss"]),
+            "train_accuracy": float(logs["accuracy"]),
+            "learning_rate": rate,
+            "seconds": round(seconds, 3),
+        }
         state.next_epoch = number
+        state.history.append(row)
+        if isinstance(judge, Ending):
+            row["averaged"] = int(judge.averaged)
+            latest = [v.numpy() for v in self.average.variables]
+            self.best = self.average.values() if judge.averaged else latest
+            state.best_epoch = number
+            return f"epoch {number}/{judge.epochs}  train loss {row['train_loss']:.3f}"
+        loss, accuracy, averaged, weights = self._validate(judge)
+        self._check_finite("validation loss", loss, number)
+        row |= {"val_loss": loss, "val_accuracy": accuracy, "averaged": int(averaged)}
         if loss < state.best_loss:
             state.best_loss, state.best_epoch, self.best = loss, number, weights
-        return f"epoch {number}/{plan.epochs}  val loss {loss:.3f}  accuracy {accuracy:.3f}"
+        return f"epoch {number}/{self.plan.epochs}  val loss {loss:.3f}  accuracy {accuracy:.3f}"
 
     def _validate(self, images: Validation) -> tuple[float, float, bool, list[np.ndarray]]:
         """Loss, accuracy, whether the average won, and weights, of the better of the two."""
@@ -217,7 +237,7 @@ class _Work:
             )
 
 
-def _callback(work: _Work, validation: Validation, checkpoint: Path, advance: Advance) -> Any:
+def _callback(work: _Work, judge: Validation | Ending, checkpoint: Path, advance: Advance) -> Any:
     """What happens after every step and every epoch of ``fit``."""
     import keras
 
@@ -232,9 +252,9 @@ def _callback(work: _Work, validation: Validation, checkpoint: Path, advance: Ad
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             seconds = time.perf_counter() - self.started
-            advance(0, work.end_epoch(validation, logs, self.rate, seconds))
+            advance(0, work.end_epoch(judge, logs, self.rate, seconds))
             _save(checkpoint, work)
-            self.model.stop_training = work.state.finished(work.plan)
+            self.model.stop_training = work.state.finished(work.plan, judge)
 
     return Epochs()
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +16,23 @@ from zoo.data.prepare import prepare
 from zoo.data.split import folds, split_off
 from zoo.errors import ZooError, disk_errors
 from zoo.evaluate.metrics import evaluate
+from zoo.evaluate.predictor import Single, milliseconds
 from zoo.paths import new_file
 from zoo.progress import Silent
 from zoo.runs import (
     Run,
     RunWriter,
+    environment,
     free_name,
     unfinished,
     unfinished_record,
     write_json,
 )
 from zoo.settings import Settings
-from zoo.train.member import Inputs, Member, Timings, build_backbone, train_member
+from zoo.train.member import Inputs, Member, Timings, build_backbone, refit_member, train_member
 from zoo.train.plan import Resolved, gather, gathered, resolve
 from zoo.train.records import write_history, write_tensorboard
 from zoo.train.remarks import data_remarks
-
-_PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "scikit-learn", "scipy", "pillow")
 
 
 def finetune(
@@ -147,8 +145,7 @@ def _complete_record(
         "resumed": begun is not None,
         "classes": list(dataset.catalog.classes),
         "data": data,
-        "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
-        "machine": {"system": platform.platform(), "processor": platform.machine()},
+        **environment(),
     }
 
 
@@ -180,7 +177,10 @@ def _train(
     checkpoints = writer.path / "checkpoints"
     parameters, digest = backbone.model.count_params(), backbone.digest
     if settings.folds:
-        members, oof = _train_folds(inputs, checkpoints, timings, progress)
+        trained, oof = _train_folds(inputs, checkpoints, timings, progress)
+        kept = (
+            _refit(inputs, trained, checkpoints, timings, progress) if settings.refit else trained
+        )
     else:
         member = train_member(
             inputs,
@@ -191,12 +191,13 @@ def _train(
             timings=timings,
             progress=progress,
         )
-        members, oof = [member], None
+        trained, oof = [member], None
+        kept = trained
     record["weights"] = {"source": settings.weights, "sha256": digest}
     record["network"] = {"precision": precision, "backbone_parameters": parameters}
     with timings.stage("evaluate"):
-        metrics = _evaluate(writer.path, inputs, members, oof, progress)
-    _write(writer.path, members, resolved.settings, metrics, record)
+        metrics = _evaluate(writer.path, inputs, kept, oof, progress)
+    _write(writer.path, trained, kept, resolved.settings, metrics, record)
 
 
 def _train_folds(
@@ -231,9 +232,30 @@ def _train_folds(
     return members, oof
 
 
+def _refit(
+    inputs: Inputs, folds: list[Member], checkpoints: Path, timings: Timings, progress: Silent
+) -> list[Member]:
+    """One member trained on everything that is not for testing."""
+    member = refit_member(
+        inputs,
+        build_backbone(inputs.resolved),
+        _pool(inputs.data),
+        folds,
+        checkpoint=checkpoints / "refit.npz",
+        timings=timings,
+        progress=progress,
+    )
+    return [member]
+
+
+def _pool(data: Dataset) -> np.ndarray:
+    """Rows of the catalogue that are not for testing."""
+    return np.sort(np.concatenate([data.split.train, data.split.val]))
+
+
 def _fold_rows(data: Dataset, settings: Settings) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows of the catalogue to train on and to hold out, for each fold; none of them test rows."""
-    pool = np.sort(np.concatenate([data.split.train, data.split.val]))
+    pool = _pool(data)
     labels, groups = data.catalog.labels[pool], data.groups[pool]
     parts = folds(labels, groups, settings.folds, settings.split_seed)
     return [(pool[rest], pool[held]) for rest, held in parts]
@@ -261,7 +283,7 @@ def _evaluate(
     if oof is None:
         tables["val"] = _predict(members, inputs, split.val, progress)
     else:
-        rows["oof"] = np.sort(np.concatenate([split.train, split.val]))
+        rows["oof"] = _pool(inputs.data)
         tables |= {"oof": oof[rows["oof"]], "val": oof[split.val]}
     (folder / "predictions").mkdir(exist_ok=True)
     metrics = {}
@@ -276,7 +298,8 @@ def _evaluate(
 
 def _write(
     folder: Path,
-    members: list[Member],
+    trained: list[Member],
+    kept: list[Member],
     settings: Settings,
     metrics: dict[str, Any],
     record: dict[str, Any],
@@ -284,17 +307,25 @@ def _write(
     """Write history, TensorBoard files and the model; note in the record what was kept."""
     from zoo.train.classifier import served_model
 
-    record["kept"] = [
-        {"stage": m.stage, "best_epoch": m.best_epoch, "temperature": m.temperature, **m.stages}
-        for m in members
-    ]
-    histories = [m.history for m in members]
+    histories = dict(enumerate((m.history for m in trained), start=settings.folds > 0))
+    record["kept"] = [_about_member(m) for m in kept]
+    if settings.refit:
+        record["folds"] = [_about_member(m) for m in trained]
+        histories[0] = kept[0].history
     write_history(folder / "history.csv", histories)
     write_tensorboard(folder / "tensorboard", histories, settings, metrics)
     assert settings.size is not None
-    pairs = [(m.classifier, m.temperature) for m in members]
+    pairs = [(m.classifier, m.temperature) for m in kept]
+    model = served_model(pairs, settings.size, settings.fit)
     with new_file(folder / "model.keras") as temporary:
-        served_model(pairs, settings.size, settings.fit).save(temporary)
+        model.save(temporary)
+    timed = Single(model, (settings.size, settings.fit))
+    record["network"]["ms_per_image"] = milliseconds(timed)
+
+
+def _about_member(member: Member) -> dict[str, Any]:
+    about = {"stage": member.stage, "best_epoch": member.best_epoch}
+    return {**about, "temperature": member.temperature, **member.stages}
 
 
 def _table(

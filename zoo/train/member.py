@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from zoo.train.classifier import (
     regularize,
     set_trainable,
 )
-from zoo.train.fit import Plan, Validation, fit
+from zoo.train.fit import Ending, Plan, Validation, fit
 from zoo.train.plan import Resolved
 from zoo.train.probe import Head, choose_head, fit_head, soft_targets
 
@@ -208,6 +208,64 @@ def train_member(
     if not settings.calibrate:
         return kept
     return replace(kept, temperature=fit_temperature(kept.logits(inputs, val), labels[val]))
+
+
+def refit_member(
+    inputs: Inputs,
+    backbone: Backbone,
+    rows: np.ndarray,
+    folds: Sequence[Member],
+    *,
+    checkpoint: Path,
+    timings: Timings,
+    progress: Silent,
+) -> Member:
+    """Train on all rows that the folds had, with what the folds chose by their validation images.
+
+    Most folds decide between probe and fine-tuning, and between the weights and their average; the
+    median decides the number of epochs, the geometric mean the head's penalty and the temperature.
+
+    Args:
+        inputs: what all members share.
+        backbone: freshly built; it is changed.
+        rows: row indices to train on.
+        folds: the folds' members.
+        checkpoint, timings, progress: see :func:`train_member`.
+    """
+    settings, labels = inputs.resolved.settings, inputs.labels
+    weights = sample_weights(labels[rows], inputs.classes, settings.class_weights)
+    temperature = _middle([fold.temperature for fold in folds])
+    head = None
+    if inputs.features is not None:
+        with timings.stage("probe"):
+            l2 = _middle([fold.stages["probe"]["l2"] for fold in folds])
+            targets = soft_targets(labels[rows], inputs.classes, 0.0)
+            features = inputs.features[rows]
+            head = fit_head(features, targets, l1=settings.l1, l2=l2, sample_weight=weights)
+    classifier = make_classifier(backbone, head, inputs.classes, settings.dropout)
+    tuned = [fold for fold in folds if fold.best_epoch]
+    if 2 * len(tuned) < len(folds):
+        return Member(classifier, head, temperature, 0, {}, [])
+    averaged = sum(fold.history[fold.best_epoch - 1]["averaged"] for fold in tuned)
+    epochs = round(float(np.median([fold.best_epoch for fold in tuned])))
+    _unfreeze(inputs.resolved, classifier, head)
+    with timings.stage("finetune"):
+        state = fit(
+            classifier,
+            _training_images(inputs, rows, weights),
+            Ending(epochs, averaged=2 * averaged >= len(tuned)),
+            _plan(inputs.resolved),
+            start_loss=float("inf"),
+            checkpoint=checkpoint,
+            progress=progress,
+            name="refit",
+        )
+    return Member(classifier, None, temperature, epochs, {}, state.history)
+
+
+def _middle(values: Sequence[float]) -> float:
+    """Geometric mean; 0 where one is."""
+    return float(np.exp(np.mean(np.log(values)))) if min(values) > 0 else 0.0
 
 
 def _unfreeze(resolved: Resolved, classifier: Classifier, head: Head | None) -> None:

@@ -114,6 +114,8 @@ def resolve(settings: Settings) -> Resolved:
             f"scratch, so use --unfreeze all, or give --weights"
         )
     backbones.upper_blocks(spec.name, spec.blocks_for(options), unfreeze)
+    if settings.refit and not settings.folds:
+        raise ZooError("--refit follows --folds: the folds say for how many epochs; add --folds 5")
     decided = settings.changed(
         backbone=spec.name,
         data=_absolute(settings.data),

@@ -26,23 +26,24 @@ COLUMNS = (
 )
 
 
-def write_history(path: Path, histories: Sequence[History]) -> None:
-    """A row an epoch; folds are numbered from 1, a training without folds is fold 0.
+def write_history(path: Path, histories: Mapping[int, History]) -> None:
+    """A row an epoch; folds are numbered from 1, a training of its own or a refit is fold 0.
 
     ``val_loss`` is the log loss at the best temperature, of the weights or of their running
-    average, whichever is lower; ``averaged`` says which.
+    average, whichever is lower; ``averaged`` says which. A refit has no validation images: there
+    ``averaged`` says which of the two is kept, and the columns of validation are empty.
     """
     with new_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        for number, history in enumerate(histories, start=len(histories) > 1):
+        for number, history in histories.items():
             for row in history:
                 writer.writerow({"fold": number, **row})
 
 
 def write_tensorboard(
     folder: Path,
-    histories: Sequence[History],
+    histories: Mapping[int, History],
     settings: Settings,
     metrics: Mapping[str, Mapping[str, Mapping[str, Any]]],
 ) -> None:
@@ -54,11 +55,11 @@ def write_tensorboard(
     from tensorboard.plugins.hparams import api as hparams
 
     shutil.rmtree(folder, ignore_errors=True)
-    for number, history in enumerate(histories, start=1):
-        place = folder / f"fold{number}" if len(histories) > 1 else folder
+    for number, history in histories.items():
+        place = folder / f"fold{number}" if number else folder
         with tf.summary.create_file_writer(str(place)).as_default():
             for row in history:
-                for key in COLUMNS[2:]:
+                for key in [key for key in COLUMNS[2:] if key in row]:
                     tf.summary.scalar(key, row[key], step=int(row["epoch"]))
     with tf.summary.create_file_writer(str(folder)).as_default():
         values = {

@@ -1,0 +1,1 @@
+"""From finished runs to an ensemble, which is a run itself."""

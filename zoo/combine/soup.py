@@ -1,0 +1,182 @@
+"""Model soup: the average of weights instead of predictions (Wortsman et al. 2022, 2203.05482).
+
+Networks that were fine-tuned from the same weights often lie in one valley of the loss; the mean of
+their weights is then as good as their ensemble, at the cost of a single network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ensembles import PredictionTable
+from ensembles.calibration import fit_temperature
+from ensembles.probabilities import log_loss, softmax
+from zoo.combine.members import Members
+from zoo.data.dataset import load
+from zoo.data.prepare import prepare
+from zoo.errors import ZooError
+from zoo.evaluate.inference import Inference
+from zoo.paths import new_file
+from zoo.progress import Silent
+from zoo.settings import Settings
+
+if TYPE_CHECKING:
+    import keras
+
+_SAME = ("backbone", "size", "fit", "blocks", "filters", "kernel_size", "dense_units", "batch_norm")
+
+
+@dataclass(frozen=True)
+class Soup:
+    """The network of averaged weights.
+
+    Attributes:
+        model: from RGB in 0..255 to probabilities.
+        tables: its predictions of ``val`` and ``test``.
+        used: numbers of the members whose weights are in it.
+        losses: what was tried, to its validation log loss.
+        temperature: fitted on validation.
+    """
+
+    model: keras.Model
+    tables: dict[str, PredictionTable]
+    used: list[int]
+    losses: dict[str, float]
+    temperature: float
+
+
+def check(members: Members) -> None:
+    """Refuse networks whose weights cannot be averaged.
+
+    Raises:
+        ZooError: ensembles, bags of fold models, another architecture or another starting point.
+    """
+    for run in members.runs:
+        if run.kind != "finetune" or len(run.record["kept"]) != 1:
+            raise ZooError(
+                f"a soup averages the weights of single networks, and {run.name!r} holds several: "
+                f"take --method soft"
+            )
+    first, settings = members.runs[0], members.runs[0].settings
+    for run in members.runs[1:]:
+        for name in _SAME:
+            if run.settings.get(name) != settings.get(name):
+                raise ZooError(
+                    f"the weights of {first.name!r} and {run.name!r} cannot be averaged: their "
+                    f"{name} is {settings.get(name)!r} and {run.settings.get(name)!r}; take "
+                    f"--method soft"
+                )
+    starts = {run.record["weights"]["sha256"] for run in members.runs}
+    if None in starts or len(starts) > 1:
+        raise ZooError(
+            "a soup needs members that were fine-tuned from the same pretrained weights, and "
+            "these were not: take --method soft"
+        )
+
+
+def cook(members: Members, folder: Path, progress: Silent) -> Soup:
+    """Average weights, keep the soup of lowest validation log loss, and write it.
+
+    Members are added from the best to the worst, each kept where it lowers the loss (the paper's
+    greedy soup); the mean of all is tried as well. The test images are predicted once, at the end.
+
+    Args:
+        members: as :func:`check` admits them.
+        folder: gets ``model.keras``.
+        progress: shows the steps.
+
+    Raises:
+        ZooError: see :func:`check`; the images are not where they were.
+    """
+    check(members)
+    pot = _Pot(members, progress)
+    used, weights, losses = pot.greedy()
+    pot.put(weights)
+    logits = pot.logits("val")
+    temperature = fit_temperature(logits, pot.labels("val"))
+    pot.model.get_layer("temperature_1").scale = 1 / temperature
+    tables = {"val": pot.table("val", softmax(logits / temperature))}
+    tables["test"] = pot.table("test", softmax(pot.logits("test") / temperature))
+    with new_file(folder / "model.keras") as temporary:
+        pot.model.save(temporary)
+    return Soup(pot.model, tables, used, losses, temperature)
+
+
+class _Pot:
+    """One network, the weights of all members, and the images to judge a mixture by."""
+
+    def __init__(self, members: Members, progress: Silent) -> None:
+        from zoo.keras_setup import import_keras
+
+        import_keras()
+        import keras
+
+        first = members.runs[0]
+        self._members, self._progress = members, progress
+        self._data = load(Settings.of(first.settings, f"run {first.name!r}"), progress)
+        if self._data.summary()["split_fingerprint"] != first.record["data"]["split_fingerprint"]:
+            raise ZooError(
+                f"the images of {first.name!r} at {first.record['data']['root']} have changed "
+                f"since it was trained: a soup has to look at them again, so put them back"
+            )
+        self._prepared = prepare(self._data.catalog, *first.view, progress)
+        models = [run.model for run in members.runs]
+        self._weights = [[v.numpy() for v in model.weights] for model in models]
+        self.model: keras.Model = models[0]
+        before = self.model.get_layer("temperature_1").input
+        self._infer = Inference(keras.Model(self.model.inputs[0], before))
+
+    def put(self, weights: list[np.ndarray]) -> None:
+        """Give the network these weights."""
+        for variable, value in zip(self.model.weights, weights, strict=True):
+            variable.assign(value)
+
+    def mean(self, used: list[int]) -> list[np.ndarray]:
+        """Mean weights of some members."""
+        groups = zip(*(self._weights[i] for i in used), strict=True)
+        return [np.mean(values, axis=0).astype(values[0].dtype) for values in groups]
+
+    def greedy(self) -> tuple[list[int], list[np.ndarray], dict[str, float]]:
+        """Members of the best soup, its weights, and the validation losses of what was tried."""
+        names = self._members.names
+        alone = [self._loss([i]) for i in range(len(names))]
+        order = np.argsort(alone, kind="stable").tolist()
+        losses = {name: alone[i] for i, name in enumerate(names)}
+        used, best = order[:1], alone[order[0]]
+        for i in order[1:]:
+            loss = self._loss([*used, i])
+            losses[" + ".join(names[j] for j in sorted([*used, i]))] = loss
+            if loss < best:
+                used, best = [*used, i], loss
+        if len(used) < len(names):
+            everything = list(range(len(names)))
+            losses[" + ".join(names)] = loss = self._loss(everything)
+            used = everything if loss < best else used
+        return sorted(used), self.mean(sorted(used)), losses
+
+    def _loss(self, used: list[int]) -> float:
+        """Validation log loss at the best temperature."""
+        self.put(self.mean(used))
+        logits, labels = self.logits("val"), self.labels("val")
+        return log_loss(softmax(logits / fit_temperature(logits, labels)), labels)
+
+    def logits(self, split: str) -> np.ndarray:
+        """Float32 of shape (n, k)."""
+        rows = self._prepared.rows[self._data.split.rows(split)]
+        return self._infer.run(self._prepared.pixels, rows, self._progress, f"soup {split}")
+
+    def labels(self, split: str) -> np.ndarray:
+        """int64 of shape (n,)."""
+        return self._data.catalog.labels[self._data.split.rows(split)]
+
+    def table(self, split: str, probabilities: np.ndarray) -> PredictionTable:
+        """The predictions of a split."""
+        ids = np.array([self._data.catalog.ids[i] for i in self._data.split.rows(split)])
+        stored = self._members.runs[0].predictions(split)
+        if not np.array_equal(stored.ids, ids):
+            raise ZooError(f"the {split} images have changed since training: put them back")
+        return replace(stored, probabilities=probabilities.astype(np.float32))

@@ -1,0 +1,113 @@
+"""A finished run as a function from images to probabilities, be it one network or an ensemble."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from ensembles.pipeline import Ensemble
+from zoo.data.decode import View
+from zoo.errors import ZooError
+from zoo.evaluate.inference import BATCH, Inference
+from zoo.runs import Run
+
+if TYPE_CHECKING:
+    import keras
+
+_ROUNDS = 5
+
+
+class Predictor(Protocol):
+    """From images to probabilities.
+
+    Attributes:
+        views: (size, fit) of the images that it wants.
+    """
+
+    views: frozenset[View]
+
+    def __call__(self, images: Mapping[View, np.ndarray]) -> np.ndarray:
+        """Probabilities, float of shape (b, k).
+
+        Args:
+            images: for each view the same images, uint8 of shape (b, size, size, 3).
+        """
+
+
+class Single:
+    """One network.
+
+    Args:
+        model: RGB in 0..255, shape (b, size, size, 3), to probabilities (b, k).
+        view: (size, fit) of its images.
+    """
+
+    def __init__(self, model: keras.Model, view: View) -> None:
+        self._infer = Inference(model)
+        self._view = view
+        self.views = frozenset([view])
+
+    def __call__(self, images: Mapping[View, np.ndarray]) -> np.ndarray:
+        """See :class:`Predictor`."""
+        return self._infer(images[self._view])
+
+
+class Combined:
+    """Several predictors and how they are combined.
+
+    Args:
+        members: one each.
+        columns: for each member, the columns of its probabilities in the order of the ensemble.
+        ensemble: fitted.
+    """
+
+    def __init__(
+        self, members: Sequence[Predictor], columns: Sequence[list[int]], ensemble: Ensemble
+    ) -> None:
+        self._members = list(zip(members, columns, strict=True))
+        self._ensemble = ensemble
+        self.views = frozenset(view for member in members for view in member.views)
+
+    def __call__(self, images: Mapping[View, np.ndarray]) -> np.ndarray:
+        """See :class:`Predictor`."""
+        each = [member(images)[:, columns] for member, columns in self._members]
+        return self._ensemble.combine(np.stack(each))
+
+
+def predictor(run: Run) -> Predictor:
+    """Load the network, or all networks, of a run.
+
+    Raises:
+        ZooError, EnsembleError: a file of the run is missing or damaged.
+    """
+    combination = run.combination
+    if combination is None:
+        return Single(run.model, run.view)
+    ensemble, members = Ensemble.of_record(combination["ensemble"]), run.members
+    classes = run.classes
+    if ensemble.n_members_ != len(members) or ensemble.n_classes_ != len(classes):
+        raise ZooError(
+            f"{run.path / 'ensemble.json'} is damaged: it combines {ensemble.n_members_} members "
+            f"of {ensemble.n_classes_} classes, and there are {len(members)} of {len(classes)}"
+        )
+    columns = [[member.classes.index(name) for name in classes] for member in members]
+    return Combined([predictor(member) for member in members], columns, ensemble)
+
+
+def milliseconds(predict: Predictor) -> float:
+    """Wall milliseconds an image on this machine, in full batches, images decoded beforehand."""
+    rng = np.random.default_rng(0)
+    images = {
+        (size, fit): rng.integers(0, 256, (BATCH, size, size, 3), np.uint8)
+        for size, fit in predict.views
+    }
+    predict(images)  # builds the graph
+    times = []
+    for _ in range(_ROUNDS):
+        started = time.perf_counter()
+        predict(images)
+        times.append(time.perf_counter() - started)
+    return round(1000 * float(np.median(times)) / BATCH, 3)
