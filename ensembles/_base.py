@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Self
+import copy
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ensembles._errors import EnsembleError
-from ensembles.table import PredictionTable, align
+from ensembles.table import PredictionTable, align, with_classes
 
 Members = Sequence[PredictionTable] | Sequence[np.ndarray] | np.ndarray
 
@@ -24,7 +25,11 @@ class Combiner(ClassifierMixin, BaseEstimator):
     Attributes:
         n_members_: number m of members it was fitted on.
         n_classes_: number k of classes.
+        classes_: of shape (k,), what the columns mean: class names of tables, numbers of arrays.
     """
+
+    # what a method learns, besides the above: name to shape in the letters m, k, and M for m * k
+    LEARNED: ClassVar[Mapping[str, str]] = {}
 
     def fit(self, tables: Members, y: np.ndarray | None = None) -> Self:
         """Learn how to combine.
@@ -37,26 +42,42 @@ class Combiner(ClassifierMixin, BaseEstimator):
             EnsembleError: tables that do not fit each other or ``y``, or a wrong parameter.
         """
         probabilities, labels, ids = labelled(tables, y)
-        return self.fit_arrays(probabilities, labels, ids)
+        self.fit_arrays(probabilities, labels, ids)
+        if isinstance(tables[0], PredictionTable):
+            self.classes_ = tables[0].classes
+        return self
 
     def fit_arrays(self, probabilities: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> Self:
         """:meth:`fit` for checked arrays of shapes (m, n, k), (n,) and (n,)."""
         self.n_members_, _, self.n_classes_ = probabilities.shape
-        self._fit(probabilities, labels, ids)
+        self.classes_ = np.arange(self.n_classes_)
+        try:
+            self._fit(probabilities, labels, ids)
+        except BaseException:
+            del self.n_members_  # what is half fitted must not predict
+            raise
         return self
 
     def predict_proba(self, tables: Members) -> np.ndarray:
         """Combined probabilities, float64 of shape (n, k), rows sum to one.
 
+        The columns are in the order of ``classes_``; tables in another order are mapped to it.
+
         Raises:
-            EnsembleError: not fitted, or another number of members or classes than in ``fit``.
+            EnsembleError: not fitted, or other members or classes than in ``fit``.
         """
-        return self.combine(stacked(tables))
+        self.check_fitted()
+        classes = self.classes_ if self.classes_.dtype.kind == "U" else None
+        return self.combine(stacked(tables, classes))
+
+    def check_fitted(self) -> None:
+        """Raise an EnsembleError where :meth:`fit` was not called, or failed."""
+        if not hasattr(self, "n_members_"):
+            raise EnsembleError(f"{type(self).__name__} is not fitted: call fit first")
 
     def combine(self, probabilities: np.ndarray) -> np.ndarray:
         """:meth:`predict_proba` for a checked array of shape (m, n, k)."""
-        if not hasattr(self, "n_members_"):
-            raise EnsembleError(f"{type(self).__name__} is not fitted: call fit first")
+        self.check_fitted()
         got, fitted = probabilities.shape[::2], (self.n_members_, self.n_classes_)
         if got != fitted:
             raise EnsembleError(
@@ -71,6 +92,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
 
     def used(self) -> list[int]:
         """Numbers of the members that have a say."""
+        self.check_fitted()
         weights = getattr(self, "weights_", None)
         if weights is None:
             return list(range(self.n_members_))
@@ -78,8 +100,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
 
     def restricted(self, members: Sequence[int]) -> Combiner:
         """The same combination of some members only; the others must have no say."""
-        import copy
-
+        self.check_fitted()
         part = copy.deepcopy(self)
         part.n_members_ = len(members)
         if hasattr(part, "weights_"):
@@ -110,17 +131,34 @@ def labelled(tables: Members, y: np.ndarray | None) -> tuple[np.ndarray, np.ndar
     return probabilities, labels.astype(np.int64), ids
 
 
-def stacked(tables: Members) -> np.ndarray:
+def stacked(tables: Members, classes: np.ndarray | None = None) -> np.ndarray:
     """Members' predictions as one array of shape (m, n, k).
+
+    Args:
+        tables: see :class:`Combiner`.
+        classes: order of the columns of tables; that of the first one where None.
 
     Raises:
         EnsembleError: no members, shapes that differ, values that are no probabilities.
     """
+    if isinstance(tables, PredictionTable):
+        raise EnsembleError("give a list of members' predictions, also where there is one member")
     if len(tables) == 0:
         raise EnsembleError("no members are given: give the predictions of at least one")
-    if isinstance(tables[0], PredictionTable):
-        return np.stack([table.probabilities for table in align(tables)])  # type: ignore[arg-type]
-    return _checked([np.asarray(table) for table in tables])
+    kinds = {isinstance(table, PredictionTable) for table in tables}
+    if len(kinds) > 1:
+        raise EnsembleError("give all members as tables or all as arrays, not some of each")
+    if kinds == {True}:
+        joined = align(tables)  # type: ignore[arg-type]
+        if classes is not None:
+            joined = [with_classes(table, classes) for table in joined]
+        return np.stack([table.probabilities for table in joined])
+    try:
+        return _checked([np.asarray(table) for table in tables])
+    except ValueError as error:
+        if isinstance(error, EnsembleError):
+            raise
+        raise EnsembleError(f"members' probabilities must be arrays of numbers: {error}") from None
 
 
 def _checked(arrays: list[np.ndarray]) -> np.ndarray:

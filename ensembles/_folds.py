@@ -6,6 +6,14 @@ import zlib
 
 import numpy as np
 
+from ensembles._errors import EnsembleError
+
+
+def sample_keys(ids: np.ndarray, seed: int) -> np.ndarray:
+    """A number for each sample that is as good as random, but follows its id."""
+    names = ids.tolist()
+    return np.array([zlib.crc32(f"{seed}/{name}".encode("utf-8", "replace")) for name in names])
+
 
 def fold_numbers(
     labels: np.ndarray, folds: int, ids: np.ndarray | None = None, seed: int = 0
@@ -20,9 +28,13 @@ def fold_numbers(
 
     Returns:
         int64 of shape (n,).
+
+    Raises:
+        EnsembleError: fewer than 2 folds.
     """
-    names = range(len(labels)) if ids is None else ids.tolist()
-    keys = np.array([zlib.crc32(f"{seed}/{name}".encode("utf-8", "replace")) for name in names])
+    if folds < 2:
+        raise EnsembleError(f"cross-validation needs at least 2 folds, not {folds}")
+    keys = sample_keys(np.arange(len(labels)) if ids is None else ids, seed)
     numbers = np.empty(len(labels), np.int64)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)

@@ -33,7 +33,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     if not len(y) or not np.isfinite(z).all():
         return 1.0
     z -= z[np.arange(len(y)), y][:, None]  # the loss is the mean of log(sum(exp(b * z)))
-    unknown = float(z.mean()) / (len(y) + 2)
+    unknown = float(z.mean()) / (len(y) + 1)
     low, high, b = 1 / _HOTTEST, 1 / _COLDEST, 1.0
     for _ in range(60):
         p = softmax(b * z)

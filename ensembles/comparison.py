@@ -14,6 +14,7 @@ from ensembles.table import PredictionTable, align
 
 _ROUNDS = 2000
 _LEVEL = 0.05
+_FEWEST = 20
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,11 @@ class Comparison:
 
     @property
     def by_log_loss(self) -> str:
-        """``better``, ``worse``, or ``not distinguishable`` where the interval holds zero."""
-        if self.low <= 0 <= self.high:
+        """``better``, ``worse``, or ``not distinguishable`` where the interval holds zero.
+
+        Never a difference on fewer than 20 samples: a bootstrap of so few is too sure of itself.
+        """
+        if self.n < _FEWEST or self.low <= 0 <= self.high:
             return "not distinguishable"
         return "better" if self.log_loss < 0 else "worse"
 

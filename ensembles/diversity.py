@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensembles._base import Members, labelled
+from ensembles._errors import EnsembleError
 from ensembles.probabilities import true_class
 from ensembles.selection import member_losses
 
@@ -43,9 +44,11 @@ class Diversity:
             y: int of shape (n,); that of the tables where None.
 
         Raises:
-            EnsembleError: tables that do not fit each other.
+            EnsembleError: tables that do not fit each other, or fewer than two.
         """
         probabilities, labels, _ = labelled(tables, y)
+        if len(probabilities) < 2:
+            raise EnsembleError("members are compared with each other: give at least two")
         first = probabilities.argmax(axis=2)
         wrong = (first != labels).astype(np.float64)
         both = wrong @ wrong.T
@@ -53,9 +56,7 @@ class Diversity:
         either = single[:, None] + single - both
         chosen = true_class(probabilities, labels)
         members, total = len(chosen), chosen.sum(axis=0)
-        without = (
-            member_losses((total - chosen) / max(members - 1, 1)) if members > 1 else np.zeros(1)
-        )
+        without = member_losses((total - chosen) / (members - 1))
         return cls(
             disagreement=np.array([(first != row).mean(axis=1) for row in first]),
             double_fault=both / len(labels),

@@ -16,6 +16,8 @@ from ensembles.selection import BestMember, GreedySelection
 from ensembles.stacking import Stacking
 from ensembles.voting import GeometricVoting, HardVoting, SoftVoting, WeightedVoting
 
+_MOST_CLASSES = 1_000_000
+
 METHODS: dict[str, type[Combiner]] = {
     "soft": SoftVoting,
     "geometric": GeometricVoting,
@@ -59,11 +61,15 @@ class Ensemble(Combiner):
         ids: np.ndarray,
     ) -> Ensemble:
         """Fit on members that are at their ``temperatures`` already."""
-        self.n_members_, _, self.n_classes_ = probabilities.shape
-        self.temperatures_ = temperatures
+        if not isinstance(self.combiner, Combiner | None):
+            raise EnsembleError(
+                f"an ensemble takes a combiner such as SoftVoting(), not {self.combiner!r:.60}"
+            )
         combiner = SoftVoting() if self.combiner is None else clone(self.combiner)
         self.combiner_ = combiner.fit_arrays(probabilities, labels, ids)
-        self.temperature_ = 1.0
+        self.n_members_, _, self.n_classes_ = probabilities.shape
+        self.classes_ = np.arange(self.n_classes_)
+        self.temperatures_, self.temperature_ = temperatures, 1.0
         if self.calibrate and not isinstance(combiner, Stacking):
             self.temperature_ = temperature_of(self.combiner_.combine(probabilities), labels)
         return self
@@ -77,10 +83,12 @@ class Ensemble(Combiner):
 
     def used(self) -> list[int]:
         """Numbers of the members that have a say."""
+        self.check_fitted()
         return self.combiner_.used()
 
     def restricted(self, members: Sequence[int]) -> Ensemble:
         """The same with some members only; the others must have no say."""
+        self.check_fitted()
         part = copy.copy(self)
         part.n_members_ = len(members)
         part.temperatures_ = self.temperatures_[list(members)]
@@ -88,17 +96,22 @@ class Ensemble(Combiner):
         return part
 
     def as_record(self) -> dict[str, Any]:
-        """What it learned, as plain values for JSON; :meth:`of_record` reads it."""
-        method = next(n for n, kind in METHODS.items() if type(self.combiner_) is kind)
-        learned = {k: v for k, v in vars(self.combiner_).items() if k.endswith("_")}
+        """What it learned, as plain values for JSON; :meth:`of_record` reads it.
+
+        Raises:
+            EnsembleError: not fitted, or with a combiner that is not in ``METHODS``.
+        """
+        self.check_fitted()
+        method = next((n for n, kind in METHODS.items() if type(self.combiner_) is kind), None)
+        if method is None:
+            raise EnsembleError(f"{type(self.combiner_).__name__} is none of {', '.join(METHODS)}")
+        names = self.combiner_.LEARNED
         return {
             "method": method,
+            "classes": self.n_classes_,
             "temperatures": self.temperatures_.tolist(),
             "temperature": float(self.temperature_),
-            "learned": {
-                k: v.tolist() if isinstance(v, np.ndarray | np.generic) else v
-                for k, v in learned.items()
-            },
+            "learned": {name: np.asarray(getattr(self.combiner_, name)).tolist() for name in names},
         }
 
     @classmethod
@@ -110,23 +123,45 @@ class Ensemble(Combiner):
         """
         try:
             combiner = METHODS[record["method"]]()
-            learned = {k: np.asarray(v) for k, v in record["learned"].items()}
+            k, m = record["classes"], len(record["temperatures"])
+            if type(k) is not int or not 0 < k <= _MOST_CLASSES:
+                raise ValueError(f"{k!r} classes")
             ensemble = cls(combiner)
-            ensemble.temperatures_ = np.asarray(record["temperatures"], np.float64)
-            ensemble.temperature_ = float(record["temperature"])
-            ensemble.n_members_ = len(ensemble.temperatures_)
-            ensemble.n_classes_ = int(learned["n_classes_"])
-            for name, value in learned.items():
-                setattr(combiner, name, value if value.ndim else value.item())
-            ensemble.combiner_ = combiner
-            # what does not fit shows itself here rather than at the first prediction
-            shape = (ensemble.n_members_, 1, ensemble.n_classes_)
-            even = ensemble.combine(np.full(shape, 1 / ensemble.n_classes_))
-            if not np.isfinite(even).all():
-                raise ValueError("it gives no finite probabilities")
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            temperatures = _numbers(record["temperatures"], (m,))
+            ensemble.temperatures_ = temperatures
+            ensemble.temperature_ = float(_numbers(record["temperature"], ()))
+            if not (temperatures > 0).all() or not ensemble.temperature_ > 0:
+                raise ValueError("a temperature is not above 0")
+            sizes = {"m": m, "k": k, "M": m * k}
+            for name, letters in combiner.LEARNED.items():
+                shape = tuple(sizes[letter] for letter in letters)
+                setattr(combiner, name, _learned(name, record["learned"][name], shape))
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise EnsembleError(f"the record of an ensemble is damaged: {error!r}") from error
+        for part in (combiner, ensemble):
+            part.n_members_, part.n_classes_, part.classes_ = m, k, np.arange(k)
+        ensemble.combiner_ = combiner
         return ensemble
+
+
+def _numbers(values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    array = np.asarray(values, np.float64)
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"not finite numbers of shape {shape}")
+    return array
+
+
+def _learned(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Values of a learned attribute, checked for what its name says."""
+    if name == "present_":
+        present = np.asarray(values)
+        if present.dtype != bool or present.shape != shape or not present.any():
+            raise ValueError(f"{name} holds no truth values of shape {shape}, or none is true")
+        return present
+    array = _numbers(values, shape)
+    if name == "weights_" and ((array < 0).any() or abs(array.sum() - 1) > 1e-6):
+        raise ValueError("weights that are negative or do not sum to 1")
+    return array
 
 
 def member_temperatures(

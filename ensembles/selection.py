@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import ClassVar
 
 import numpy as np
 
-from ensembles._base import Combiner
+from ensembles._base import Combiner, labelled
 from ensembles._errors import EnsembleError
+from ensembles._folds import sample_keys
 from ensembles.calibration import scaled, temperature_of
 from ensembles.probabilities import log_loss, normalized, true_class
 from ensembles.voting import weighted_sum
@@ -24,6 +26,8 @@ class BestMember(Combiner):
         weights_: float64 of shape (m,): one for that member.
     """
 
+    LEARNED: ClassVar = {"weights_": "m"}
+
     def _fit(self, probabilities: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> None:
         losses = member_losses(true_class(probabilities, labels))
         self.weights_ = np.eye(self.n_members_)[int(losses.argmin())]
@@ -33,21 +37,24 @@ class BestMember(Combiner):
 
 
 class GreedySelection(Combiner):
-    """Ensemble selection with replacement and bagging (Caruana et al. 2004, ICML).
+    """Ensemble selection with replacement (Caruana et al. 2004, ICML), bagged.
 
     Starting from the best member, the one is added, again and again, that lowers the log loss of
-    the mean most; how often a member was taken is its weight. This is repeated for random halves
-    of the members and the weights are averaged, which protects from fitting the noise of few
-    samples; the bags are left out where the selection among all members has the lower loss.
+    the mean most; how often a member was taken is its weight. This is repeated with random weights
+    of the samples (the Bayesian bootstrap, Rubin 1981) and averaged, which protects from fitting
+    the noise of few samples. The paper's bags are of members; bags of samples were measured to
+    help, and those of members to hurt, where members are few rather than thousands.
 
     Args:
         rounds: members to take, at most.
-        bags: number of random halves.
-        seed: of the halves.
+        bags: number of repetitions; 0 takes a single selection on equal weights.
+        seed: of the samples' weights, which follow the samples' ids.
 
     Attributes:
         weights_: float64 of shape (m,), not negative, sums to one.
     """
+
+    LEARNED: ClassVar = {"weights_": "m"}
 
     def __init__(self, rounds: int = 25, bags: int = 10, seed: int = 0) -> None:
         self.rounds = rounds
@@ -61,38 +68,30 @@ class GreedySelection(Combiner):
                 f"{self.bags}"
             )
         chosen = true_class(probabilities, labels)
-        # the order of the members must not decide which of them meet in a bag
-        ranked = np.argsort(member_losses(chosen), kind="stable")
-        weights = np.zeros(self.n_members_)
-        weights[ranked] = self._bagged(chosen[ranked])
-        self.weights_ = weights
+        n = len(labels)
+        self.weights_ = self._select(chosen, np.full(n, 1 / n))
+        if not self.bags:
+            return
+        draws = np.empty((self.bags, n))
+        # in the order of the ids' keys: a sample keeps its weights whatever the order
+        order = np.argsort(sample_keys(ids, self.seed), kind="stable")
+        draws[:, order] = np.random.default_rng(self.seed).exponential(size=(self.bags, n))
+        bagged = np.mean([self._select(chosen, normalized(draw)) for draw in draws], axis=0)
+        if -np.log(bagged @ chosen).mean() <= member_losses(chosen).min():
+            self.weights_ = bagged
 
-    def _bagged(self, chosen: np.ndarray) -> np.ndarray:
-        """Weights for members sorted by their loss; ``chosen`` is of shape (m, n)."""
-        members = len(chosen)
-        alone = self._select(chosen)
-        half = (members + 1) // 2
-        if half == members or not self.bags:
-            return alone
-        rng, total = np.random.default_rng(self.seed), np.zeros(members)
-        for _ in range(self.bags):
-            bag = np.sort(rng.permutation(members)[:half])
-            total[bag] += self._select(chosen[bag])
-        bagged = normalized(total)
-        return bagged if _loss(bagged @ chosen) <= _loss(alone @ chosen) else alone
-
-    def _select(self, chosen: np.ndarray) -> np.ndarray:
-        counts = np.zeros(len(chosen))
-        total = np.zeros(chosen.shape[1])
+    def _select(self, chosen: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Shares of the members (m,) by true-class probabilities (m, n) and sample weights (n,)."""
+        counts, total = np.zeros(len(chosen)), np.zeros(chosen.shape[1])
         best, kept = np.inf, counts
         for size in range(1, self.rounds + 1):
-            losses = member_losses((total + chosen) / size)
+            losses = -np.log((total + chosen) / size) @ weight
             picked = int(losses.argmin())
             counts[picked] += 1
             total = total + chosen[picked]
             if losses[picked] < best:
                 best, kept = float(losses[picked]), counts.copy()
-            elif size > counts.astype(bool).sum() + 5 and losses[picked] > best:
+            elif size > counts.astype(bool).sum() + 5:
                 break  # it goes round among the same members
         return normalized(kept)
 
@@ -103,10 +102,6 @@ class GreedySelection(Combiner):
 def member_losses(chosen: np.ndarray) -> np.ndarray:
     """Log loss of each member, of shape (m,), from its true-class probabilities (m, n)."""
     return np.asarray(-np.log(chosen).mean(axis=1))
-
-
-def _loss(chosen: np.ndarray) -> float:
-    return float(-np.log(chosen).mean())
 
 
 @dataclass(frozen=True)
@@ -150,8 +145,11 @@ def frugal(
     Raises:
         EnsembleError: nothing fits the budget, or a limit is negative.
     """
+    probabilities, labels, _ = labelled(probabilities, labels)
     members = len(probabilities)
     price = np.ones(members) if costs is None else np.asarray(costs, np.float64)
+    if price.shape != (members,) or not np.isfinite(price).all() or (price < 0).any():
+        raise EnsembleError(f"{members} members need {members} costs, finite and not negative")
     for name, limit in (("within", within), ("budget", budget)):
         if limit is not None and not limit >= 0:
             raise EnsembleError(f"{name} must not be negative, but is {limit:g}")
@@ -187,15 +185,16 @@ def _nested_sets(
 ) -> list[tuple[int, ...]]:
     """From all members down to one, dropping the one that matters least, and each one alone.
 
-    Under a budget, what matters is the loss for the cost saved.
+    Under a budget, what matters is the rise of the loss for the cost saved.
     """
     left = list(range(len(chosen)))
     sets = [tuple(left), *[(i,) for i in left]]
     while len(left) > 2:
         total = chosen[left].sum(axis=0)
         without = member_losses((total - chosen[left]) / (len(left) - 1))
-        harm = without - without.min()
-        score = harm if budget is None else (harm + 1e-9) / np.maximum(price[left], 1e-9)
-        left.pop(int(score.argmin()))
+        harm = without + np.log(total / len(left)).mean()
+        if budget is not None and (harm > 0).all():  # what only harms goes first, at any price
+            harm /= np.maximum(price[left], 1e-9)
+        left.pop(int(harm.argmin()))
         sets.append(tuple(left))
     return sets

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from ensembles._base import Combiner
@@ -9,7 +11,7 @@ from ensembles._errors import EnsembleError
 from ensembles._folds import fold_numbers
 from ensembles.probabilities import log_loss, log_probabilities, softmax
 
-GRID = (1e-3, 1e-2, 1e-1, 1.0)
+GRID = (1e-3, 3e-2, 1.0)
 _FLOOR = 1e-6  # a linear model must not be steered by how far below this a probability is
 
 
@@ -32,6 +34,8 @@ class Stacking(Combiner):
         present_: bool of shape (k,), which classes occur in ``y``.
     """
 
+    LEARNED: ClassVar = {"coef_": "kM", "intercept_": "k", "present_": "k", "C_": ""}
+
     def __init__(self, C: float | None = None, folds: int = 5) -> None:
         self.C = C
         self.folds = folds
@@ -49,7 +53,8 @@ class Stacking(Combiner):
     ) -> float:
         """The strength of lowest cross-validated log loss; the smallest where there is one fold."""
         losses = np.zeros(len(GRID))
-        for number in np.unique(fold) if len(labels) > 1 else ():
+        numbers = np.unique(fold)
+        for number in numbers if len(numbers) > 1 else ():
             held = fold == number
             for i, strength in enumerate(GRID):
                 self._set(features[~held], labels[~held], strength)

@@ -52,6 +52,8 @@ class PredictionTable:
             )
         if len(np.unique(self.ids)) < n:
             raise EnsembleError("a prediction table lists a sample more than once: keep one row")
+        if len(np.unique(self.classes)) < k:
+            raise EnsembleError("a prediction table names a class twice: name each column once")
         if n and not 0 <= self.labels.min() <= self.labels.max() < k:
             raise EnsembleError(f"labels of a prediction table must be in 0..{k - 1}")
         p = self.probabilities
@@ -100,15 +102,17 @@ class PredictionTable:
 
     def save(self, path: Path) -> None:
         """Write as ``.npz`` without pickle."""
-        np.savez_compressed(
-            path,
-            ids=np.asarray(self.ids, dtype=np.str_),
-            labels=self.labels.astype(np.int64),
-            probabilities=self.probabilities.astype(np.float32),
-            classes=np.asarray(self.classes, dtype=np.str_),
-            split=np.str_(self.split),
-            fingerprint=np.str_(self.fingerprint),
-        )
+        # an open file, because NumPy would add a suffix to a path without one
+        with path.open("wb") as file:
+            np.savez_compressed(
+                file,
+                ids=np.asarray(self.ids, dtype=np.str_),
+                labels=self.labels.astype(np.int64),
+                probabilities=self.probabilities.astype(np.float32),
+                classes=np.asarray(self.classes, dtype=np.str_),
+                split=np.str_(self.split),
+                fingerprint=np.str_(self.fingerprint),
+            )
 
     @classmethod
     def load(cls, path: Path) -> PredictionTable:
@@ -141,6 +145,8 @@ def align(
         EnsembleError: the tables are of other data, another split, other classes, other samples,
             or give a sample another label; the difference is named.
     """
+    if not tables:
+        raise EnsembleError("no members are given: give the predictions of at least one")
     names = names or [f"member {i}" for i in range(1, len(tables) + 1)]
     return [
         tables[0],
@@ -148,18 +154,35 @@ def align(
     ]
 
 
+def with_classes(table: PredictionTable, classes: np.ndarray) -> PredictionTable:
+    """The table with its columns in the order of ``classes``.
+
+    Raises:
+        EnsembleError: it has other classes.
+    """
+    columns = _order(classes, table.classes, "what was fitted", "the table", "class")
+    if columns is None:
+        return table
+    return replace(
+        table,
+        classes=classes,
+        labels=np.argsort(columns)[table.labels],
+        probabilities=table.probabilities[:, columns],
+    )
+
+
 def _like(first: PredictionTable, other: PredictionTable, a: str, b: str) -> PredictionTable:
     """``other`` in the order of ``first``."""
     if first.split != other.split:
         raise EnsembleError(
-            f"{a} and {b} cannot be combined: the first is of split {first.split!r}, the second "
+            f"{a} and {b} do not go together: the first is of split {first.split!r}, the second "
             f"of {other.split!r}"
         )
     columns = _order(first.classes, other.classes, a, b, "class")
     rows = _order(first.ids, other.ids, a, b, "sample")
     if first.fingerprint != other.fingerprint:
         raise EnsembleError(
-            f"{a} and {b} cannot be combined: they are of different data (fingerprint "
+            f"{a} and {b} do not go together: they are of different data (fingerprint "
             f"{first.fingerprint[:12]!r} and {other.fingerprint[:12]!r}): train both on the same"
         )
     if rows is None and columns is None:
@@ -174,10 +197,11 @@ def _like(first: PredictionTable, other: PredictionTable, a: str, b: str) -> Pre
     differing = np.flatnonzero(same != first.labels)
     if len(differing):
         i = int(differing[0])
+        one, two = (str(first.classes[t[i]]) for t in (first.labels, same))
         raise EnsembleError(
-            f"{a} and {b} cannot be combined: {len(differing)} samples have another label, the "
-            f"first is {str(first.ids[i])!r}: {str(first.classes[first.labels[i]])!r} and "
-            f"{str(first.classes[same[i]])!r}"
+            f"{a} and {b} do not go together: they label {len(differing)} "
+            f"sample{_plural('sample', len(differing))} differently, the first is "
+            f"{str(first.ids[i])!r}: {one!r} and {two!r}"
         )
     return aligned
 
@@ -186,13 +210,11 @@ def _order(wanted: np.ndarray, given: np.ndarray, a: str, b: str, what: str) -> 
     """Places of the wanted names among the given ones; None where they are the same already."""
     if np.array_equal(wanted, given):
         return None
-    if len(np.unique(given)) < len(given):
-        raise EnsembleError(f"{b} names a {what} twice: every {what} needs a name of its own")
     for names, others, who, whom in ((wanted, given, a, b), (given, wanted, b, a)):
         extra = np.setdiff1d(names, others)
         if len(extra):
             raise EnsembleError(
-                f"{a} and {b} cannot be combined: {who} has {len(extra)} {what}"
+                f"{a} and {b} do not go together: {who} has {len(extra)} {what}"
                 f"{_plural(what, len(extra))} that {whom} has not, the first is {str(extra[0])!r}"
             )
     order = np.argsort(given)

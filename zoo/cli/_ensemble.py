@@ -41,7 +41,10 @@ def _fitted_on(found: Mapping[str, Any], run: Run) -> str:
 
 
 def _method(found: Mapping[str, Any], run: Run) -> str:
-    lines = [f"method  {found['method']}: {found['reason']} (on {_fitted_on(found, run)})"]
+    asked = found["reason"] == "asked for"
+    lines = [f"method  {found['method']}{', as asked for' if asked else ''}"]
+    if not asked:
+        lines.append(f"        {found['reason']} (on {_fitted_on(found, run)})")
     if found["method"] == "best":
         lines.append(f"        so this run is {found['members'][0]} alone")
     if found["dropped"]:

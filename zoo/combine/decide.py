@@ -103,7 +103,6 @@ def decide(given: Members, request: Request) -> Decision:
     method = next(name for name, kind in METHODS.items() if type(combiner) is kind)
     fitted = Ensemble(combiner, calibrate).fit(asked.tables)
     used = fitted.used()
-    raw = cross_validate({method: combiner}, asked.tables, calibrate=False).probabilities[method]
     held_out = validation.probabilities[method]
     calibration = {
         name: {"raw": before, "calibrated": after}
@@ -111,6 +110,7 @@ def decide(given: Members, request: Request) -> Decision:
             asked.names, validation.raw, validation.calibrated, strict=True
         )
     }
+    raw = _without_scaling(asked, method, combiner) if calibrate and method != "stack" else held_out
     calibration["combined"] = {
         "raw": summary(raw, asked.labels),
         "calibrated": summary(held_out, asked.labels),
@@ -126,6 +126,12 @@ def decide(given: Members, request: Request) -> Decision:
         calibration=calibration,
         dropped=[name for name in given.names if name not in kept.names],
     )
+
+
+def _without_scaling(members: Members, method: str, combiner: Combiner) -> np.ndarray:
+    """Held-out probabilities of the combination of members as they are."""
+    found = cross_validate({method: combiner}, members.tables, calibrate=False)
+    return found.probabilities[method]
 
 
 def _affordable(members: Members, request: Request) -> Sequence[int]:
