@@ -15,6 +15,7 @@ import backbones
 from backbones import Backbone
 from zoo.train.classifier import (
     Classifier,
+    Served,
     make_classifier,
     regularize,
     served_model,
@@ -175,8 +176,8 @@ def test_penalties_set_anew_replace_the_old_ones():
 
 
 @pytest.fixture(scope="module")
-def served() -> tuple[keras.Model, list[tuple[Classifier, float]]]:
-    members = [(classifier(0), 0.7), (classifier(1), 2.5)]
+def served() -> tuple[keras.Model, list[Served]]:
+    members = [Served(classifier(0), 0.7, False), Served(classifier(1), 2.5, False)]
     return served_model(members, SIZE, "squash"), members
 
 
@@ -185,16 +186,33 @@ def test_the_served_model_is_softmax_of_logits_by_temperature():
     x = images()
     expected = softmax(outputs(made.logits, x) / 2.5, axis=1)
     for fit in ("squash", "crop", "pad"):
-        model = served_model([(made, 2.5)], SIZE, fit)
+        model = served_model([Served(made, 2.5, False)], SIZE, fit)
         np.testing.assert_allclose(outputs(model, x), expected, atol=1e-5)
 
 
 def test_of_several_members_the_probabilities_are_averaged(served):
     model, members = served
     x = images()
-    each = [softmax(outputs(made.logits, x) / t, axis=1) for made, t in members]
+    each = [softmax(outputs(made.logits, x) / t, axis=1) for made, t, _ in members]
     np.testing.assert_allclose(outputs(model, x), np.mean(each, axis=0), atol=1e-5)
     assert abs(each[0] - each[1]).max() > 0.01, "the members say the same"
+
+
+def test_members_with_a_frozen_backbone_share_one(tmp_path):
+    members = []
+    for seed, temperature in enumerate((0.7, 1.0, 2.5)):
+        backbone = cnn()  # the same weights each time
+        made = make_classifier(backbone, probe(backbone, seed), K, 0.0)
+        members.append(Served(made, temperature, True))
+    x = images()
+    each = [softmax(outputs(made.logits, x) / t, axis=1) for made, t, _ in members]
+    model = served_model(members, SIZE, "squash")
+    np.testing.assert_allclose(outputs(model, x), np.mean(each, axis=0), atol=1e-5)
+    heads = sum(m.classifier.logits.count_params() - backbone.model.count_params() for m in members)
+    assert model.count_params() == backbone.model.count_params() + heads
+    model.save(tmp_path / "bag.keras")
+    loaded = keras.models.load_model(tmp_path / "bag.keras", safe_mode=True)
+    np.testing.assert_allclose(outputs(loaded, x), outputs(model, x), atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(1, 7, 7, 3), (3, 40, 25, 3), (2, 16, 16, 3), (2, 9, 64, 3)])
@@ -210,7 +228,7 @@ def test_images_of_any_size_become_probabilities(served, shape):
 
 def test_the_model_called_as_a_function_is_in_inference_mode():
     made = make_classifier(cnn(), None, K, dropout=0.5)
-    model = served_model([(made, 1.0)], SIZE, "squash")
+    model = served_model([Served(made, 1.0, False)], SIZE, "squash")
     x = images().astype(np.float32)
     expected = outputs(model, x)
     np.testing.assert_allclose(np.asarray(model(x)), expected, atol=1e-5)
@@ -223,11 +241,11 @@ def test_the_shape_of_an_image_is_changed_as_the_setting_says():
     middle = wide[:, :, SIZE : 2 * SIZE]
     bordered = np.zeros((2, 3 * SIZE, 3 * SIZE, 3), np.uint8)
     bordered[:, SIZE : 2 * SIZE] = wide
-    crop = served_model([(made, 1.0)], SIZE, "crop")
+    crop = served_model([Served(made, 1.0, False)], SIZE, "crop")
     np.testing.assert_allclose(outputs(crop, wide), outputs(crop, middle), atol=1e-5)
-    pad = served_model([(made, 1.0)], SIZE, "pad")
+    pad = served_model([Served(made, 1.0, False)], SIZE, "pad")
     np.testing.assert_allclose(outputs(pad, wide), outputs(pad, bordered), atol=1e-5)
-    squash = served_model([(made, 1.0)], SIZE, "squash")
+    squash = served_model([Served(made, 1.0, False)], SIZE, "squash")
     thrice = np.repeat(images(), 3, axis=2)  # bilinear shrinking meets the middle of each three
     np.testing.assert_allclose(outputs(squash, thrice), outputs(squash, images()), atol=1e-5)
     assert abs(outputs(squash, wide) - outputs(crop, wide)).max() > 1e-4
@@ -269,7 +287,7 @@ def test_in_mixed_precision_logits_and_probabilities_are_float32(name, mixed_pre
     assert backbone.model.compute_dtype == "bfloat16"
     assert all(v.dtype == "float32" for v in made.logits.weights)
     assert made.logits.output.dtype == "float32"
-    model = served_model([(made, 1.3)], backbone.size, "squash")
+    model = served_model([Served(made, 1.3, False)], backbone.size, "squash")
     assert model.output.dtype == "float32"
     p = outputs(model, images(2, 20))
     np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)

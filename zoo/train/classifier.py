@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -115,15 +115,28 @@ def regularize(classifier: Classifier, *, l1: float, l2: float | None, head_l2: 
             variable.regularizer = below if l1 or l2 else None
 
 
-def served_model(members: Sequence[tuple[Classifier, float]], size: int, fit: str) -> keras.Model:
+class Served(NamedTuple):
+    """A classifier as it is served.
+
+    Attributes:
+        classifier: trained.
+        temperature: its logits are divided by it.
+        frozen: whether its backbone is as it was built, so that others may share it.
+    """
+
+    classifier: Classifier
+    temperature: float
+    frozen: bool
+
+
+def served_model(members: Sequence[Served], size: int, fit: str) -> keras.Model:
     """The model that is saved: RGB of any size in 0..255 to probabilities.
 
     It resizes as images were prepared. The resizing is bilinear on whole images; on images that
     are prepared already it changes nothing.
 
     Args:
-        members: trained classifiers with their temperatures; of several, the probabilities are
-            averaged.
+        members: of several, the probabilities are averaged; those with a frozen backbone share one.
         size: side in pixels of their input.
         fit: ``squash``, ``crop`` or ``pad``.
     """
@@ -141,11 +154,29 @@ def served_model(members: Sequence[tuple[Classifier, float]], size: int, fit: st
         name="resize",
     )(rgb)
     outputs = []
-    for i, (classifier, temperature) in enumerate(members, start=1):
-        classifier.logits.name = f"logits_{i}"
+    for i, (logits, temperature) in enumerate(_all_logits(members, x), start=1):
         scaled = layers.Rescaling(1 / temperature, dtype="float32", name=f"temperature_{i}")
         softmax = layers.Softmax(dtype="float32", name=f"probabilities_{i}")
-        # said here, because Resizing would tell the layers behind it that they are training
-        outputs.append(softmax(scaled(classifier.logits(x, training=False))))
+        outputs.append(softmax(scaled(logits)))
     mean = layers.Average(dtype="float32", name="mean")(outputs) if len(outputs) > 1 else outputs[0]
     return keras.Model(rgb, mean, name="classifier")
+
+
+def _all_logits(members: Sequence[Served], x: Any) -> list[tuple[Any, float]]:
+    """Logits and temperature of each member, for resized images ``x``."""
+    shared = sum(member.frozen for member in members) > 1
+    features, found = None, []
+    for i, (classifier, temperature, frozen) in enumerate(members, start=1):
+        # said here, because Resizing would tell the layers behind it that they are training
+        if not (frozen and shared):
+            classifier.logits.name = f"logits_{i}"
+            found.append((classifier.logits(x, training=False), temperature))
+            continue
+        if features is None:
+            features = classifier.backbone.model(x, training=False)
+        logits = features
+        for layer in classifier.logits.layers[2:]:  # behind the input and the backbone
+            layer.name = f"{layer.name}_{i}"
+            logits = layer(logits, training=False)
+        found.append((logits, temperature))
+    return found

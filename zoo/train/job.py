@@ -305,7 +305,7 @@ def _write(
     record: dict[str, Any],
 ) -> None:
     """Write history, TensorBoard files and the model; note in the record what was kept."""
-    from zoo.train.classifier import served_model
+    from zoo.train.classifier import Served, served_model
 
     histories = dict(enumerate((m.history for m in trained), start=settings.folds > 0))
     record["kept"] = [_about_member(m) for m in kept]
@@ -315,8 +315,8 @@ def _write(
     write_history(folder / "history.csv", histories)
     write_tensorboard(folder / "tensorboard", histories, settings, metrics)
     assert settings.size is not None
-    pairs = [(m.classifier, m.temperature) for m in kept]
-    model = served_model(pairs, settings.size, settings.fit)
+    served = [Served(m.classifier, m.temperature, m.stage == "probe") for m in kept]
+    model = served_model(served, settings.size, settings.fit)
     with new_file(folder / "model.keras") as temporary:
         model.save(temporary)
     timed = Single(model, (settings.size, settings.fit))
