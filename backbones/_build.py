@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backbones import _registry
+from backbones import _hub, _registry
 from backbones._errors import BackboneError
 
 if TYPE_CHECKING:
@@ -81,6 +81,11 @@ class Backbone:
 def upper_blocks(name: str, blocks: Mapping[str, str], depth: str) -> list[str]:
     """Names of the blocks from ``depth`` upwards; see :meth:`Backbone.upper_blocks`."""
     names = list(blocks)
+    if not names and depth != "none":
+        raise BackboneError(
+            f"{name} has no trainable variables and serves as a frozen backbone only: use "
+            f"--unfreeze none"
+        )
     if depth == "all":
         return names
     if depth == "none":
@@ -96,8 +101,10 @@ def upper_blocks(name: str, blocks: Mapping[str, str], depth: str) -> list[str]:
 
 
 def weights_digest(model: keras.Model) -> str:
-    """SHA-256 over the values of all weights, in the model's order."""
+    """SHA-256 over the values of all weights, in the model's order, and over a module's graph."""
     digest = hashlib.sha256()
+    for layer in model.layers:
+        digest.update(getattr(layer, "fingerprint", "").encode())
     for variable in model.weights:
         digest.update(variable.numpy().tobytes())
     return digest.hexdigest()
@@ -110,16 +117,18 @@ def check(
     weights: str = "imagenet",
     options: Mapping[str, Any] | None = None,
 ) -> tuple[_registry.Spec, int, dict[str, Any]]:
-    """What :func:`build` would build, checked without importing Keras.
+    """What :func:`build` would build, checked without importing Keras (but for ``hub:`` names).
 
     Returns:
         The spec, the input size in pixels and the complete options.
 
     Raises:
-        BackboneError: unknown name, too small an input, unknown option, or ``imagenet`` weights
-            asked of a network that has none.
+        BackboneError: unknown name, too small an input, unknown option, ``imagenet`` weights
+            asked of a network that has none, or something that a ``hub:`` module does not tell.
     """
     spec = _registry.get(name)
+    if spec.name.startswith(_hub.PREFIX):
+        _hub.check(spec, size, weights, options or {})
     size = spec.input_size if size is None else size
     if size < spec.min_size:
         raise BackboneError(
@@ -144,7 +153,7 @@ def build(
     """Build a registered backbone with its weights.
 
     Args:
-        name: variant or family.
+        name: variant or family; or ``hub:`` and the URL, folder or archive of a module.
         size: side of the input in pixels; the variant's own where None.
         weights: ``imagenet``, ``none`` (random, from Keras's seed), or the path of a file.
         options: settings of this backbone, as in ``spec.options``.

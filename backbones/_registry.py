@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
+from backbones import _hub
 from backbones._errors import BackboneError
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ class Spec:
         input_size: side in pixels of the square input that the weights were trained with.
         min_size: smallest side the network can take.
         preprocessing: what the model does to raw RGB in 0..255 before its first layer.
-        weights: where ``imagenet`` weights come from: ``pip:PACKAGE``, ``keras.applications`` or
-            ``none`` for networks that are only trained from scratch.
+        weights: where ``imagenet`` weights come from: ``pip:PACKAGE``, ``keras.applications``,
+            ``hub`` for a module's own, or ``none`` for networks that are only trained from scratch.
         licence: of these weights, or of the code where there are none.
         paper: first author, year and arXiv number.
         parameters: of the backbone at its default settings, without a head.
@@ -125,11 +126,17 @@ def families() -> list[str]:
 
 
 def get(name: str) -> Spec:
-    """Spec of a variant, or of a family's default variant.
+    """Spec of a variant, of a family's default variant, or of a module named ``hub:...``.
+
+    Only a module is loaded, with TensorFlow, to learn what it is.
 
     Raises:
-        BackboneError: nothing of this name; the nearest name is given.
+        BackboneError: nothing of this name (the nearest name is given), or no usable module.
     """
+    if name.startswith(_hub.PREFIX):
+        from backbones import hub
+
+        return hub.spec(name)
     _load_plugins()
     if name in _SPECS:
         return _SPECS[name]
@@ -144,4 +151,8 @@ def get(name: str) -> Spec:
 
 def builder(name: str) -> Builder:
     """Function that builds the variant of this exact name."""
+    if name.startswith(_hub.PREFIX):
+        from backbones import hub
+
+        return hub.build
     return _BUILDERS[name]

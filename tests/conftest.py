@@ -79,3 +79,62 @@ def write_digits(root: Path, per_class: int = 60) -> Path:
 def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small real data set that a small network learns in seconds."""
     return write_digits(tmp_path_factory.mktemp("data") / "digits")
+
+
+def _write_module(
+    folder: Path,
+    *,
+    size: int | None = None,
+    dtype: str = "float32",
+    gives: str = "features",
+    seed: int = 0,
+) -> Path:
+    """A small Reusable SavedModel: convolutions, batch normalization and six features.
+
+    Args:
+        folder: where it is written.
+        size: side of its images; any where None.
+        dtype: of its images.
+        gives: ``features`` (n, 6), ``map`` (n, h, w, 6), or ``dict`` of both.
+        seed: of its weights.
+    """
+    import tensorflow as tf
+
+    rng = np.random.default_rng(seed)
+
+    def variable(name: str, value: np.ndarray, trainable: bool = True) -> tf.Variable:
+        return tf.Variable(value.astype(np.float32), trainable=trainable, name=name)
+
+    conv = variable("conv/kernel", rng.normal(0, 0.3, (3, 3, 3, 6)))
+    depthwise = variable("block/depthwise/depthwise_weights", rng.normal(0, 0.3, (3, 3, 6, 1)))
+    weights = variable("project/weights", rng.normal(0, 0.5, (6, 6)))
+    gamma, beta = variable("bn/gamma", np.ones(6)), variable("bn/beta", np.zeros(6))
+    mean = variable("bn/moving_mean", rng.normal(0, 0.1, 6), trainable=False)
+
+    @tf.function
+    def call(images, training=False):
+        x = tf.cast(images, tf.float32) / 255 if dtype == "uint8" else images
+        x = tf.nn.relu(tf.nn.conv2d(x, conv, 2, "SAME"))
+        x = tf.nn.depthwise_conv2d(x, depthwise, (1, 1, 1, 1), "SAME")
+        if training:
+            mean.assign(0.9 * mean + 0.1 * tf.reduce_mean(x, (0, 1, 2)))
+        x = tf.nn.elu(((x - mean) * gamma + beta) @ weights)
+        pooled = tf.reduce_mean(x, (1, 2))
+        return {"features": pooled, "map": x, "dict": {"pooled": pooled, "map": x}}[gives]
+
+    images = tf.TensorSpec((None, size, size, 3), dtype, name="images")
+    for training in (False, True):
+        call.get_concrete_function(images, training=training)
+    module = tf.train.Checkpoint()
+    module.__call__ = call
+    module.trainable_variables = [conv, depthwise, weights, gamma, beta]
+    module.variables = [*module.trainable_variables, mean]
+    module.regularization_losses = []
+    tf.saved_model.save(module, str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def write_module() -> Callable[..., Path]:
+    """Maker of small SavedModels: ``write_module(folder, size=None, ...) -> folder``."""
+    return _write_module

@@ -85,7 +85,9 @@ def set_precision(precision: str) -> str:
 
 
 def load_model(path: Path) -> keras.Model:
-    """Load a ``.keras`` file in safe mode: no code that it brings is run.
+    """Load a ``.keras`` file in safe mode: no Python code that it brings is run.
+
+    The graph of a ``hub:`` module runs, if it touches neither files nor the network.
 
     Raises:
         ZooError: missing, damaged, or not loadable safely.
@@ -93,10 +95,13 @@ def load_model(path: Path) -> keras.Model:
     import_keras()
     import keras
 
+    import backbones.hub  # noqa: F401  (Keras finds its layer by this)
+
     if not path.is_file():
         raise ZooError(f"{path} is missing: the run is damaged; train it again")
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # zipfile, h5py and keras raise their own
-        first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise ZooError(f"{path} cannot be loaded as a Keras model ({first[:200]})") from error
+        lines = [line for line in str(error).splitlines() if line.strip()] or [repr(error)]
+        reason = lines[1] if lines[0].endswith(":") and lines[1:] else lines[0]
+        raise ZooError(f"{path} cannot be loaded as a Keras model ({reason[:300]})") from error

@@ -74,7 +74,7 @@ class Settings:
         None,
         "imagenet, none, or a weights file",
         group="network",
-        auto="imagenet; none for cnn",
+        auto="imagenet; none for cnn; a hub: module's own",
     )
     size: int | None = _option(
         None, "input side in pixels", group="network", low=8, high=1024, auto="the backbone's own"
@@ -85,6 +85,13 @@ class Settings:
         "the lowest block",
         group="network",
         auto="the upper half; all from scratch",
+    )
+    input_range: str | None = _option(
+        None,
+        "hub: pixel values that the module takes",
+        group="network",
+        choices=("0..1", "-1..1", "0..255"),
+        auto="0..1 of a URL, 0..255 of uint8",
     )
     blocks: int | None = _option(
         None, "cnn: convolution blocks", group="network", low=1, high=8, auto="4"
@@ -231,7 +238,8 @@ class Settings:
 
     def network_options(self) -> dict[str, Any]:
         """Settings that only some backbones take, where they are given."""
-        names = ("blocks", "filters", "kernel_size", "dense_units", "batch_norm", "block_dropout")
+        cnn = ("blocks", "filters", "kernel_size", "dense_units", "batch_norm", "block_dropout")
+        names = (*cnn, "input_range")
         return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
 
 

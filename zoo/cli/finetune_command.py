@@ -52,7 +52,8 @@ def command(
 ) -> None:
     """Train a classifier on a folder of images.
 
-    BACKBONE is a family (efficientnet, resnet, mobilenet, cnn) or a variant (`zoo list`).
+    BACKBONE is a family (efficientnet, resnet, mobilenet, cnn), a variant (`zoo list`), or hub: and
+    the URL, folder or .tar.gz of an image feature vector of TF Hub.
 
     The backbone's frozen features are computed once, a linear head is fitted on them, and the upper
     blocks are fine-tuned from that head. What is better on validation is kept; the test images are

@@ -45,5 +45,6 @@ def command(family: str | None, as_json: bool) -> None:
         for s in specs
     ]
     click.echo(table(headers, cells, right={2}))
+    click.echo("and hub:URL or hub:PATH, any image feature vector of TF Hub")
     for name, problem in backbones.plugin_problems().items():
         click.echo(f"plug-in {name} could not be loaded: {problem}", err=True)

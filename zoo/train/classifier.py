@@ -6,6 +6,7 @@ and softmax around the very same layers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,9 @@ from zoo.train.probe import Head
 
 if TYPE_CHECKING:
     import keras
+
+# Keras's own end in kernel; in modules of TF Hub there are also conv.weights and conv.w
+_KERNEL = re.compile(r"kernel|(^|[._])(weights?|w)$")
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,15 @@ def set_trainable(classifier: Classifier, blocks: list[str], *, pretrained: bool
     """
     from keras import layers
 
+    from backbones.hub import HubModule
+
     kept = (layers.BatchNormalization, layers.DepthwiseConv2D) if pretrained else ()
     for name in classifier.backbone.blocks:
         for layer in classifier.backbone.layers_of(name):
             layer.trainable = name in blocks and not isinstance(layer, kept)
+            if pretrained and isinstance(layer, HubModule):
+                for variable in layer.normalization_variables():
+                    variable.trainable = False
             if pretrained and name not in blocks and isinstance(layer, layers.Dropout):
                 layer.rate = 0.0  # stochastic depth would only blur what is frozen
 
@@ -111,7 +120,7 @@ def regularize(classifier: Classifier, *, l1: float, l2: float | None, head_l2: 
     top = keras.regularizers.L1L2(l1=l1, l2=head_l2 if l2 is None else l2)
     classifier.head.kernel.regularizer = top if l1 or top.l2 else None
     for variable in classifier.backbone.model.trainable_variables:
-        if "kernel" in variable.name:
+        if _KERNEL.search(variable.name):
             variable.regularizer = below if l1 or l2 else None
 
 

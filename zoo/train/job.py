@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from backbones import short_name
 from ensembles import PredictionTable
 from zoo.data.dataset import Dataset, load
 from zoo.data.prepare import prepare
@@ -53,7 +54,8 @@ def finetune(
     test images are predicted once, at the end.
 
     Args:
-        backbone: a family (``efficientnet``, ``resnet``, ``mobilenet``, ``cnn``) or variant.
+        backbone: a family (``efficientnet``, ``resnet``, ``mobilenet``, ``cnn``) or variant; or
+            ``hub:`` and the URL, folder or ``.tar.gz`` of an image module of TF Hub.
         data: see :func:`zoo.data.sources.scan`; the built-in ``elpv`` where None.
         name: of the run; variant, data and a number where None.
         runs: folder of the runs; ``ZOO_RUNS`` or ``./runs`` where None.
@@ -74,7 +76,7 @@ def finetune(
         progress.say(f"going on with run {name}")
     else:
         resolved = resolve(gather(backbone, data, config, settings, progress))
-        name = name or free_name(f"{resolved.spec.name}-{_stem(resolved.settings.data)}", runs)
+        name = name or _free_name(resolved, runs)
     timings = Timings()
     with RunWriter(name, runs, resume) as writer, disk_errors(writer.path):
         record = writer.read_record() if resume else _first_record(resolved)
@@ -92,8 +94,9 @@ def finetune(
         return writer.complete()
 
 
-def _stem(data: str) -> str:
-    return Path(data.removeprefix("tfds:")).stem
+def _free_name(resolved: Resolved, runs: str | Path | None) -> str:
+    data = Path(resolved.settings.data.removeprefix("tfds:")).stem
+    return free_name(f"{short_name(resolved.spec.name)}-{data}", runs)
 
 
 def _interrupted(

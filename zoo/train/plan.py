@@ -1,4 +1,7 @@
-"""What a training will do, decided and checked before anything heavy is imported."""
+"""What a training will do, decided and checked before anything heavy is imported.
+
+Only a ``hub:`` module must be loaded to know what it is.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from backbones import Spec
 from zoo.data import builtin
 from zoo.data.dataset import default_source
 from zoo.errors import ZooError
+from zoo.keras_setup import import_keras
 from zoo.paths import user_path
 from zoo.progress import Silent
 from zoo.settings import Settings, check, read_config
@@ -82,7 +86,7 @@ def gather(
     values = gathered(backbone, data, config, given)
     if not values.get("backbone"):
         raise ZooError(f"no backbone is given: choose one of {', '.join(backbones.families())}")
-    backbones.get(values["backbone"])
+    _spec(values["backbone"])
     if not values.get("data"):
         values["data"] = default_source()
         progress.say(f"no --data is given: taking the built-in {values['data']}")
@@ -97,8 +101,9 @@ def resolve(settings: Settings) -> Resolved:
         BackboneError: unknown backbone, unknown option, too small a size, no such weights.
         ZooError: settings that exclude each other.
     """
-    spec = backbones.get(settings.backbone)
-    weights = settings.weights or ("none" if spec.weights == "none" else "imagenet")
+    spec = _spec(settings.backbone)
+    usual = {"none": "none", "hub": spec.name}.get(spec.weights, "imagenet")
+    weights = settings.weights or usual
     given = settings.network_options()
     spec, size, options = backbones.check(
         spec.name,
@@ -128,6 +133,13 @@ def resolve(settings: Settings) -> Resolved:
         **options,
     )
     return Resolved(decided, spec, options)
+
+
+def _spec(name: str) -> Spec:
+    """The backbone's; a module is loaded for it, with a quiet TensorFlow."""
+    if name.startswith("hub:"):
+        import_keras()
+    return backbones.get(name)
 
 
 def _natural_size(settings: Settings, spec: Spec) -> int | None:

@@ -1,0 +1,288 @@
+"""Load a SavedModel and find in it the function from images to features, with its variables.
+
+Reusable SavedModels (tensorflow.org/hub/reusable_saved_models), exports of Keras 2 and 3, and the
+formats of TensorFlow 1, which can only be frozen. A graph is a program: one that would touch files,
+the network or Python is refused before anything of it runs.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backbones._errors import BackboneError
+
+# inputs that are images, by what the values mean
+_DTYPES = ("float32", "float16", "bfloat16", "float64", "uint8")
+_TRIAL_SIZE = 224  # where neither the signature nor anybody else says one
+_SIGNATURES = ("serving_default", "default", "image_feature_vector")
+_CHECKPOINT = re.compile(r"^Save|^Restore|^MergeV2Checkpoints$")
+_UNSAFE = re.compile(
+    r"(?<!Sharded)File|Reader|PyFunc|^Debug|^PrintV2$|Summary|Dataset|Rpc|^Remote|^ImmutableConst$|^Sql"
+)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a module takes and gives.
+
+    Attributes:
+        size: side of its square images in pixels; 0 where any will do.
+        dtype: of the images.
+        features: length of the feature vector.
+        is_map: whether it gives a feature map (n, h, w, features) rather than (n, features).
+    """
+
+    size: int
+    dtype: str
+    features: int
+    is_map: bool
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A way to call a module: its arguments, where exactly one is the image."""
+
+    function: Any
+    concrete: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def images(self) -> list[Any]:
+        """Specifications of all tensors among the arguments."""
+        import tensorflow as tf
+
+        flat = tf.nest.flatten((self.args, self.kwargs))
+        return [x for x in flat if isinstance(x, tf.TensorSpec)]
+
+    def __call__(self, images: Any) -> Any:
+        import tensorflow as tf
+
+        def put(value: Any) -> Any:
+            return images if isinstance(value, tf.TensorSpec) else value
+
+        args, kwargs = tf.nest.map_structure(put, (self.args, self.kwargs))
+        return _only(self.function(*args, **kwargs))
+
+
+class SavedModel:
+    """A loaded module.
+
+    Attributes:
+        signature: what it takes and gives.
+        variables: the ``tf.Variable`` that its features depend on.
+        trainable: for each of them, whether the module calls it trainable.
+
+    Args:
+        folder: of the SavedModel.
+        name: in messages.
+
+    Raises:
+        BackboneError: damaged, unsafe, or not from images to features.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        proto = _read(folder, name)
+        is_graph = not proto.meta_graphs[0].HasField("object_graph_def")  # TensorFlow 1
+        self._loaded = _load(folder, name, [] if _is_hub_1(folder) else None)
+        self._entry = _entry(self._loaded, name)
+        size, dtype = _image(self._entry, name)
+        features, is_map = _features(self._entry, size or _TRIAL_SIZE, dtype, name)
+        self.signature = Signature(size, dtype, features, is_map)
+        used = {id(v): v for v in self._entry.concrete.variables}.values()
+        self.variables = [v for v in used if v.dtype.is_floating or v.dtype.is_integer]
+        declared = getattr(self._loaded, "trainable_variables", None)
+        if declared is None:
+            declared = [v for v in self.variables if v.trainable]
+        known = {id(v) for v in declared}
+        self.trainable = [
+            id(v) in known and v.dtype.is_floating and not is_graph for v in self.variables
+        ]
+
+    @property
+    def parameters(self) -> int:
+        """Number of values in all variables."""
+        return sum(math.prod(v.shape) for v in self.variables)
+
+    def __call__(self, images: Any) -> Any:
+        """Features, or a map of them, of images as the signature says; in inference mode."""
+        return self._entry(images)
+
+
+def _read(folder: Path, name: str) -> Any:
+    """The protocol buffer, after a look at what its graphs would do."""
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel as Proto
+
+    proto = Proto()
+    try:
+        proto.ParseFromString((folder / "saved_model.pb").read_bytes())
+        graphs = [meta.graph_def for meta in proto.meta_graphs]
+        if not graphs:
+            raise ValueError("it holds no graph")
+    except (OSError, DecodeError, ValueError) as error:
+        raise BackboneError(
+            f"the SavedModel {name} is damaged ({error}): fetch or export it again"
+        ) from error
+    for meta in proto.meta_graphs:
+        unsafe = _unsafe(meta)
+        if unsafe:
+            raise BackboneError(
+                f"the SavedModel {name} is refused, because its graph has the operation "
+                f"{unsafe[0]}, which reaches outside of it: export the network alone"
+            )
+    return proto
+
+
+def _unsafe(meta: Any) -> list[str]:
+    """Operations that touch files, the network or Python, sorted.
+
+    Those that read and write checkpoints are part of every SavedModel, but not of any function
+    that is called.
+    """
+    graph = meta.graph_def
+    bodies = {f.signature.name: f.node_def for f in graph.library.function}
+    everything = [node for body in (graph.node, *bodies.values()) for node in body]
+    found = {node.op for node in everything if _UNSAFE.search(node.op)}
+    called, waiting = set(), list(meta.object_graph_def.concrete_functions)
+    while waiting:
+        function = waiting.pop()
+        if function in called or function not in bodies:
+            continue
+        called.add(function)
+        for node in bodies[function]:
+            waiting += [node.op, *_functions_of(node)]
+            if _CHECKPOINT.search(node.op):
+                found.add(node.op)
+    return sorted(found)
+
+
+def _functions_of(node: Any) -> Iterable[str]:
+    for value in node.attr.values():
+        if value.HasField("func"):
+            yield value.func.name
+        yield from (function.name for function in value.list.func)
+
+
+def _is_hub_1(folder: Path) -> bool:
+    return (folder / "tfhub_module.pb").is_file()
+
+
+def _load(folder: Path, name: str, tags: list[str] | None) -> Any:
+    import tensorflow as tf
+
+    try:
+        return tf.saved_model.load(str(folder), tags=tags)
+    except Exception as error:  # TensorFlow raises nearly anything here
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BackboneError(
+            f"the SavedModel {name} cannot be loaded ({reason[:200]}): fetch or export it again"
+        ) from error
+
+
+def _entry(loaded: Any, name: str) -> _Entry:
+    """The call for inference: ``__call__`` where there is one, else a signature."""
+    entries = []
+    call = loaded.__call__ if callable(loaded) else None
+    for concrete in getattr(call, "concrete_functions", ()):
+        args, kwargs = concrete.structured_input_signature
+        entries.append(_Entry(loaded, concrete, args, kwargs))
+    signatures = dict(getattr(loaded, "signatures", {}))
+    if not entries and signatures:
+        key = next((s for s in _SIGNATURES if s in signatures), next(iter(signatures)))
+        args, kwargs = signatures[key].structured_input_signature
+        entries.append(_Entry(signatures[key], signatures[key], args, kwargs))
+    calm = [e for e in entries if True not in _flags(e)]
+    if not calm:
+        raise BackboneError(
+            f"the SavedModel {name} has no function for inference: export it with __call__(images, "
+            f"training=False) or a signature"
+        )
+
+    def preference(entry: _Entry) -> tuple[bool, int]:
+        shape = entry.images()[0].shape if entry.images() else None
+        known = 0 if shape is None or shape.rank is None else sum(d is not None for d in shape)
+        return False not in _flags(entry), known
+
+    return min(calm, key=preference)
+
+
+def _flags(entry: _Entry) -> list[bool]:
+    import tensorflow as tf
+
+    flat = tf.nest.flatten((entry.args, entry.kwargs))
+    return [x for x in flat if isinstance(x, bool)]
+
+
+def _image(entry: _Entry, name: str) -> tuple[int, str]:
+    """Side (0: any) and dtype of the one image that the module takes."""
+    inputs = entry.images()
+    if len(inputs) != 1:
+        names = ", ".join(str(x.name) for x in inputs) or "nothing"
+        raise BackboneError(
+            f"{name} takes {len(inputs)} inputs ({names}), not one image: it is no image backbone"
+        )
+    dtype, shape = inputs[0].dtype.name, inputs[0].shape
+    if dtype == "string":
+        raise BackboneError(f"{name} takes text or encoded files, not images: give an image module")
+    sides = (None,) * 4 if shape.rank is None else tuple(shape)
+    if dtype not in _DTYPES or len(sides) != 4 or sides[3] not in {None, 3}:
+        raise BackboneError(
+            f"{name} takes {dtype} of shape {shape}, not RGB images of shape (None, height, width, "
+            f"3): give an image module"
+        )
+    if sides[0] is not None:
+        raise BackboneError(
+            f"{name} takes batches of exactly {sides[0]}: export it for batches of any size"
+        )
+    height, width = sides[1] or sides[2], sides[2] or sides[1]
+    if height != width:
+        raise BackboneError(
+            f"{name} takes images of {height} x {width} px, and zoo prepares square ones: export "
+            f"it for square images"
+        )
+    return height or 0, dtype
+
+
+def _features(entry: _Entry, size: int, dtype: str, name: str) -> tuple[int, bool]:
+    """Length of the features, and whether they come as a map."""
+    import tensorflow as tf
+
+    try:
+        shape = _only(entry.concrete.structured_outputs).shape
+        if shape.rank is None or (shape.rank and shape[-1] is None):
+            shape = entry(tf.zeros((1, size, size, 3), dtype)).shape
+    except _OutputsError as error:
+        raise BackboneError(
+            f"{name} gives {error}, not one feature vector: give a feature vector module"
+        ) from error
+    except Exception as error:  # a foreign graph may fail in any way
+        raise BackboneError(
+            f"{name} fails on an image of {size} px ({' '.join(str(error).split())[:200]}): give "
+            f"another module"
+        ) from error
+    if shape.rank not in {2, 4}:
+        raise BackboneError(
+            f"{name} gives an output of shape {shape}, not features of shape (None, d) or a map "
+            f"of them, (None, height, width, d): give a feature vector module"
+        )
+    return int(shape[-1]), shape.rank == 4
+
+
+class _OutputsError(ValueError):
+    """Not one output."""
+
+
+def _only(outputs: Any) -> Any:
+    """The one tensor of a structure of outputs."""
+    import tensorflow as tf
+
+    flat = tf.nest.flatten(outputs)
+    if len(flat) == 1:
+        return flat[0]
+    keys = f" ({', '.join(map(str, outputs))})" if isinstance(outputs, dict) else ""
+    raise _OutputsError(f"{len(flat)} outputs{keys}")

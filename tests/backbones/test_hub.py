@@ -1,0 +1,477 @@
+"""Modules of TF Hub as backbones: trainable, saved whole, and refused in one sentence."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import backbones
+from backbones import BackboneError, _hub
+from backbones.hub import HubModule
+from zoo.errors import ZooError
+from zoo.keras_setup import load_model
+
+ROOT = Path(backbones.__file__).parents[1]
+SIZE = 16
+RANGE = {"input_range": "0..1"}
+
+
+@pytest.fixture(scope="module")
+def folder(write_module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_module(tmp_path_factory.mktemp("hub") / "tiny")
+
+
+def images(n: int = 4) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (n, SIZE, SIZE, 3)).astype(np.float32)
+
+
+def built(folder: Path, **options) -> backbones.Backbone:
+    return backbones.build(f"hub:{folder}", size=SIZE, options={**RANGE, **options})
+
+
+def outputs(model: keras.Model, x: np.ndarray) -> np.ndarray:
+    return np.asarray(model(x, training=False))
+
+
+def stepped(model: keras.Model) -> list[bool]:
+    """Which of the model's variables one step of training changes."""
+    classifier = keras.Sequential([model, keras.layers.Dense(2)])
+    classifier.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=False)
+    before = [v.numpy() for v in model.variables]
+    classifier.fit(images(), np.ones((4, 2)), verbose=0)
+    return [bool((v != w.numpy()).any()) for v, w in zip(before, model.variables, strict=True)]
+
+
+def test_features_are_those_of_the_module_called_directly(folder):
+    expected = tf.saved_model.load(str(folder))(images() / 255, training=False).numpy()
+    backbone = built(folder)
+    assert backbone.spec.features == 6
+    np.testing.assert_allclose(outputs(backbone.model, images()), expected, atol=1e-5)
+    assert abs(expected[0] - expected[1]).max() > 1e-3, "the features do not depend on the image"
+
+
+@pytest.mark.parametrize(("asked", "low", "high"), [("-1..1", -1, 1), ("0..255", 0, 255)])
+def test_pixels_are_scaled_to_the_range_that_is_asked_for(folder, asked, low, high):
+    scaled = images() / 255 * (high - low) + low
+    expected = tf.saved_model.load(str(folder))(scaled.astype(np.float32), training=False).numpy()
+    found = outputs(built(folder, input_range=asked).model, images())
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_feature_map_is_averaged_over_its_positions(folder, tmp_path, write_module):
+    mapped = built(write_module(tmp_path / "map", gives="map"))
+    np.testing.assert_allclose(
+        outputs(mapped.model, images()), outputs(built(folder).model, images()), atol=1e-5
+    )
+
+
+def test_a_module_of_bytes_and_fixed_size_needs_no_word(folder, tmp_path, write_module):
+    write_module(tmp_path / "bytes", size=SIZE, dtype="uint8")
+    backbone = backbones.build(f"hub:{tmp_path / 'bytes'}")
+    assert backbone.size == SIZE
+    expected = outputs(built(folder).model, images())
+    np.testing.assert_allclose(outputs(backbone.model, images() + 0.4), expected, atol=1e-5)
+
+
+def test_an_export_of_keras_3_is_trainable_as_well(tmp_path):
+    rgb = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3)(rgb))
+    model = keras.Model(rgb, keras.layers.GlobalAveragePooling2D()(x))
+    model.export(tmp_path / "export", verbose=False)
+    backbone = built(tmp_path / "export")
+    expected = outputs(model, images() / 255)
+    np.testing.assert_allclose(outputs(backbone.model, images()), expected, atol=1e-5)
+    names = [v.name.split(".")[-1] for v in backbone.model.trainable_variables]
+    assert sorted(names) == ["beta", "bias", "gamma", "kernel"]
+    assert stepped(backbone.model) == [v.trainable for v in backbone.model.variables]
+
+
+def test_the_variables_are_keras_variables_with_the_modules_own_roles(folder):
+    backbone = built(folder)
+    assert {v.name for v in backbone.model.trainable_variables} == {
+        "conv.kernel",
+        "block.depthwise.depthwise_weights",
+        "project.weights",
+        "bn.gamma",
+        "bn.beta",
+    }
+    assert [v.name for v in backbone.model.non_trainable_variables] == ["bn.moving_mean"]
+    assert backbone.model.count_params() == backbone.spec.parameters
+    original = {v.name: v.numpy() for v in tf.saved_model.load(str(folder)).variables}
+    for variable in backbone.model.variables:
+        name = variable.name.replace(".", "/") + ":0"
+        np.testing.assert_array_equal(variable.numpy(), original[name])
+
+
+def test_training_changes_what_is_trainable_and_nothing_else(folder):
+    model = built(folder).model
+    before = outputs(model, images())
+    assert dict(zip((v.name for v in model.variables), stepped(model), strict=True)) == {
+        v.name: v.name != "bn.moving_mean" for v in model.variables
+    }
+    assert abs(outputs(model, images()) - before).max() > 1e-3
+
+
+def test_a_frozen_module_stays_as_it_is(folder):
+    model = built(folder).model
+    model.get_layer("module").trainable = False
+    assert model.trainable_variables == []
+    assert stepped(model) == [False] * 6
+
+
+def test_two_modules_of_one_folder_share_nothing(folder):
+    first, second = built(folder).model, built(folder).model
+    before = outputs(second, images())
+    stepped(first)
+    np.testing.assert_array_equal(outputs(second, images()), before)
+
+
+def trained_pair(folder: Path) -> keras.Model:
+    """Two members that were trained apart, in one model."""
+    members = [built(folder).model, built(folder).model]
+    stepped(members[1])
+    members[1].name = "other"
+    rgb = keras.Input((SIZE, SIZE, 3))
+    return keras.Model(rgb, [member(rgb) for member in members])
+
+
+def test_a_trained_model_loads_in_a_fresh_process_without_its_source(folder, tmp_path):
+    gone = shutil.copytree(folder, tmp_path / "gone")
+    model = trained_pair(gone)
+    shutil.rmtree(gone)
+    model.save(tmp_path / "m.keras")
+    expected = [np.asarray(x) for x in model(images(), training=False)]
+    assert abs(expected[0] - expected[1]).max() > 1e-3
+    np.save(tmp_path / "x.npy", images())
+    code = """
+import keras, numpy as np, backbones.hub
+model = keras.models.load_model("m.keras", compile=False, safe_mode=True)
+model.save("again.keras")
+model = keras.models.load_model("again.keras", compile=False, safe_mode=True)
+np.save("y.npy", np.stack(model(np.load("x.npy"), training=False)))
+print(len(model.trainable_variables), len(model.non_trainable_variables))
+"""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, atol=1e-5)
+    assert done.stdout.split() == ["10", "2"]
+
+
+def test_a_loaded_model_can_be_trained_on(folder, tmp_path):
+    built(folder).model.save(tmp_path / "m.keras")
+    model = keras.models.load_model(tmp_path / "m.keras", compile=False)
+    assert stepped(model) == [v.trainable for v in model.variables]
+
+
+def test_a_copy_without_its_graph_says_so(folder):
+    layer = built(folder).model.get_layer("module")
+    copy = HubModule.from_config(layer.get_config())
+    with pytest.raises(BackboneError, match=r"has no graph: load it from a \.keras file"):
+        copy(images())
+
+
+def test_the_digest_follows_weights_graph_and_range(folder, tmp_path, write_module):
+    same = built(shutil.copytree(folder, tmp_path / "same"))
+    assert same.digest == built(folder).digest
+    others = [
+        built(write_module(tmp_path / "weights", seed=1)),
+        built(write_module(tmp_path / "graph", gives="map")),
+        built(folder, input_range="0..255"),
+    ]
+    assert len({b.digest for b in [same, *others]}) == 4
+
+
+def test_a_module_written_anew_is_read_anew(tmp_path, write_module):
+    assert backbones.get(f"hub:{write_module(tmp_path / 'm')}").input_size == 0
+    shutil.rmtree(tmp_path / "m")
+    assert backbones.get(f"hub:{write_module(tmp_path / 'm', size=8)}").input_size == 8
+
+
+def pack(folder: Path, file: Path, name: str = ".") -> Path:
+    with tarfile.open(file, "w:gz") as archive:
+        archive.add(folder, name)
+    return file
+
+
+@pytest.mark.parametrize("inside", [".", "some/tiny"])
+def test_an_archive_is_as_good_as_the_folder(folder, tmp_path, inside):
+    file = pack(folder, tmp_path / "tiny.tar.gz", inside)
+    np.testing.assert_array_equal(
+        outputs(built(file).model, images()), outputs(built(folder).model, images())
+    )
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["tiny.tar.gz"]
+
+
+def test_a_graph_of_tensorflow_1_serves_as_a_frozen_backbone_only(tmp_path):
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, (None, SIZE, SIZE, 3))
+        w = v1.get_variable("conv/weights", (3, 3, 3, 5), use_resource=True)
+        y = tf.reduce_mean(tf.nn.conv2d(x, w, 2, "SAME"), (1, 2))
+        session.run(v1.global_variables_initializer())
+        expected = session.run(y, {x: images() / 255})
+        v1.saved_model.simple_save(session, str(tmp_path / "v1"), {"x": x}, {"y": y})
+    backbone = built(tmp_path / "v1")
+    np.testing.assert_allclose(outputs(backbone.model, images()), expected, atol=1e-5)
+    assert backbone.model.trainable_variables == []
+    assert backbone.spec.unfreeze == "none"
+    assert backbone.upper_blocks("none") == []
+    for depth in ("all", "1", "module"):
+        with pytest.raises(BackboneError, match="as a frozen backbone only: use --unfreeze none"):
+            backbone.upper_blocks(depth)
+    backbone.model.save(tmp_path / "m.keras")
+    shutil.rmtree(tmp_path / "v1")
+    loaded = keras.models.load_model(tmp_path / "m.keras", compile=False)
+    np.testing.assert_allclose(outputs(loaded, images()), expected, atol=1e-5)
+
+
+def write_function(folder: Path, function, *signature) -> Path:
+    module = tf.train.Checkpoint()
+    module.__call__ = tf.function(function)
+    module.__call__.get_concrete_function(*signature)
+    tf.saved_model.save(module, str(folder))
+    return folder
+
+
+def rgb(*shape, dtype="float32") -> tf.TensorSpec:
+    return tf.TensorSpec(shape, dtype, name="images")
+
+
+def mean(x):
+    return tf.reduce_mean(x, (1, 2))
+
+
+def _reads(x):
+    return mean(x) + tf.cast(tf.strings.length(tf.io.read_file("/etc/hostname")), tf.float32)
+
+
+def _saves(x):
+    tf.raw_ops.SaveV2(prefix="/tmp/x", tensor_names=["a"], shape_and_slices=[""], tensors=[x])
+    return mean(x)
+
+
+# what is wrong: function, signature, what the sentence says
+SIGNATURES = {
+    "text": (tf.strings.length, [tf.TensorSpec((None,), tf.string)], "takes text or encoded files"),
+    "no image": (lambda x: x, [rgb(None, 7)], "takes float32 of shape (None, 7), not RGB images"),
+    "grey": (mean, [rgb(None, 8, 8, 1)], "shape (None, 8, 8, 1), not RGB images"),
+    "whole numbers": (mean, [rgb(None, 8, 8, 3, dtype="int64")], "takes int64 of shape"),
+    "two images": (lambda x, y: mean(x + y), [rgb(None, 8, 8, 3)] * 2, "takes 2 inputs (images,"),
+    "one at a time": (mean, [rgb(1, 8, 8, 3)], "takes batches of exactly 1"),
+    "not square": (mean, [rgb(None, 8, 16, 3)], "takes images of 8 x 16 px"),
+    "two outputs": (lambda x: (mean(x), x), [rgb(None, 8, 8, 3)], "gives 2 outputs, not one"),
+    "named outputs": (
+        lambda x: {"detections": mean(x), "scores": x},
+        [rgb(None, 8, 8, 3)],
+        "gives 2 outputs (detections, scores), not one feature vector",
+    ),
+    "a sequence": (lambda x: x[:, 0], [rgb(None, 8, 8, 3)], "output of shape (None, 8, 3)"),
+    "one number": (lambda x: tf.reduce_sum(x), [rgb(None, 8, 8, 3)], "output of shape ()"),
+    "reads files": (_reads, [rgb(None, 8, 8, 3)], "has the operation ReadFile"),
+    "writes files": (_saves, [rgb(None, 8, 8, 3)], "has the operation SaveV2"),
+}
+
+
+@pytest.mark.parametrize("case", SIGNATURES)
+def test_a_module_that_is_no_image_backbone_is_refused_with_the_reason(case, tmp_path):
+    function, signature, words = SIGNATURES[case]
+    assert_refused(f"hub:{write_function(tmp_path / 'm', function, *signature)}", words)
+
+
+def assert_refused(name: str, words: str, **asked) -> None:
+    with pytest.raises(BackboneError) as raised:
+        backbones.check(name, **{"options": RANGE, **asked})
+    assert words in str(raised.value), raised.value
+    assert "\n" not in str(raised.value)
+
+
+def _empty(path: Path, _: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def _deep(path: Path, folder: Path) -> Path:
+    shutil.copytree(folder, path / "inner")
+    return path
+
+
+def _no_graph(path: Path, folder: Path) -> Path:
+    (shutil.copytree(folder, path) / "saved_model.pb").write_bytes(b"\x00no graph")
+    return path
+
+
+def _no_weights(path: Path, folder: Path) -> Path:
+    shutil.rmtree(shutil.copytree(folder, path) / "variables")
+    return path
+
+
+def _no_call(path: Path, _: Path) -> Path:
+    tf.saved_model.save(tf.train.Checkpoint(v=tf.Variable(1.0)), str(path))
+    return path
+
+
+def _file(path: Path, folder: Path) -> Path:
+    return shutil.copy(folder / "saved_model.pb", path)
+
+
+def _no_archive(path: Path, _: Path) -> Path:
+    file = path.with_suffix(".tar.gz")
+    file.write_bytes(b"no archive")
+    return file
+
+
+def _half(path: Path, folder: Path) -> Path:
+    file = pack(folder, path.with_suffix(".tgz"))
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    return file
+
+
+def _escapes(path: Path, _: Path) -> Path:
+    file = path.with_suffix(".tar")
+    with tarfile.open(file, "w") as archive:
+        member = tarfile.TarInfo("../escaped.txt")
+        member.size = 4
+        archive.addfile(member, io.BytesIO(b"away"))
+    return file
+
+
+def _no_model(path: Path, folder: Path) -> Path:
+    return pack(folder / "variables", path.with_suffix(".tar.gz"))
+
+
+# what is wrong: what makes it from a path and a good module, what the sentence says
+FILES = {
+    "no name": (None, "'hub:' names no module"),
+    "nothing there": (lambda path, _: path, "there is no SavedModel at"),
+    "an endless name": (lambda path, _: path / ("x" * 300), "there is no SavedModel at"),
+    "an empty folder": (_empty, "it holds no saved_model.pb: give hub: and a SavedModel's folder"),
+    "the folder above": (_deep, "it holds no saved_model.pb: give hub:"),
+    "another file": (_file, "is neither a folder nor a .tar.gz"),
+    "a damaged graph": (_no_graph, "is damaged"),
+    "no variables": (_no_weights, "cannot be loaded"),
+    "nothing to call": (_no_call, "has no function for inference"),
+    "no archive": (_no_archive, "cannot be unpacked"),
+    "half an archive": (_half, "cannot be unpacked"),
+    "an archive that escapes": (_escapes, "cannot be unpacked"),
+    "an archive of something else": (_no_model, "it holds no saved_model.pb"),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_path_without_a_usable_module_is_refused_in_one_sentence(case, folder, tmp_path):
+    make, words = FILES[case]
+    (tmp_path / "inside").mkdir()
+    assert_refused(f"hub:{make(tmp_path / 'inside' / 'it', folder) if make else ''}", words)
+    assert not list(tmp_path.rglob("escaped.txt"))
+
+
+def test_an_archive_that_would_fill_the_disk_is_refused(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(_hub, "_MAX_UNPACKED", 100)
+    assert_refused(f"hub:{pack(folder, tmp_path / 'm.tgz')}", "it unpacks to more than")
+
+
+# what is missing or wrong: size of the module, arguments of check, what the sentence says
+ASKED = {
+    "no size": (None, {}, "does not tell its input size: give --size"),
+    "another size": (8, {"size": 16}, "takes images of 8 px only, not 16: leave --size out"),
+    "no range": (8, {"options": {}}, "which pixel values it takes: give --input-range"),
+    "other weights": (8, {"weights": "none"}, "brings its own weights, not none"),
+    "option of another": (8, {"options": {**RANGE, "filters": 4}}, "has no setting 'filters'"),
+}
+
+
+@pytest.mark.parametrize("case", ASKED)
+def test_what_a_module_does_not_tell_is_asked_for(case, tmp_path, write_module):
+    size, asked, words = ASKED[case]
+    assert_refused(f"hub:{write_module(tmp_path / 'm', size=size)}", words, **asked)
+
+
+def test_a_size_that_the_graph_cannot_take_is_one_sentence(tmp_path):
+    def halves(x):
+        return mean(tf.reshape(x, (-1, 8, 8, 3)) * 1.0)
+
+    name = f"hub:{write_function(tmp_path / 'm', halves, rgb(None, None, None, 3))}"
+    backbones.build(name, size=8, options=RANGE)
+    with pytest.raises(BackboneError, match="fails on an image of 9 px") as raised:
+        backbones.build(name, size=9, options=RANGE)
+    assert "\n" not in str(raised.value)
+
+
+def test_without_network_a_url_names_the_ways_out(tmp_path, monkeypatch):
+    for proxy in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(proxy, "http://127.0.0.1:9")
+    for exception in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(exception, "")
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
+    url = "https://tfhub.dev/google/imagenet/mobilenet_v2_100_224/feature_vector/5"
+    assert_refused(f"hub:{url}", "or fetch it elsewhere and give its folder or .tar.gz (hub:PATH)")
+
+
+def forge(file: Path, folder: Path, *, honest: bool) -> Path:
+    """A copy of a model's file with another graph; its checksum right too, where not honest."""
+    forged = file.with_name("forged.keras")
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(forged, "w") as new:
+        config = json.loads(old.read("config.json"))
+        module = next(x for x in config["config"]["layers"] if x["class_name"] == "HubModule")
+        place = next(n for n in old.namelist() if n.endswith("/saved_model.pb"))
+        place = place.removesuffix("saved_model.pb")
+        files = _hub.contents(folder)
+        if not honest:
+            module["config"]["sha256"] = _hub.fingerprint(files)
+        new.writestr("config.json", json.dumps(config))
+        for name in old.namelist():
+            if name != "config.json" and not name.startswith(place):
+                new.writestr(name, old.read(name))
+        for name, content in files.items():
+            new.writestr(place + name, content)
+    return forged
+
+
+@pytest.mark.parametrize(
+    ("honest", "words"), [(True, "in this file is damaged"), (False, "has the operation ReadFile")]
+)
+def test_a_saved_model_with_a_graph_of_another_is_not_loaded(honest, words, folder, tmp_path):
+    built(folder).model.save(tmp_path / "m.keras")
+    evil = write_function(tmp_path / "evil", _reads, rgb(None, None, None, 3))
+    with pytest.raises(ZooError) as raised:
+        load_model(forge(tmp_path / "m.keras", evil, honest=honest))
+    assert words in str(raised.value), raised.value
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("mobilenet-v2", "mobilenet-v2"),
+        ("hub:/a/b/tiny", "hub-tiny"),
+        ("hub:/a/b/tiny.tar.gz", "hub-tiny"),
+        (
+            "hub:https://tfhub.dev/google/imagenet/mobilenet_v2_100_224/feature_vector/5",
+            "hub-mobilenet_v2_100_224-feature_vector-5",
+        ),
+        (
+            "hub:https://www.kaggle.com/models/google/resnet-v2/TensorFlow2/50-feature-vector/2",
+            "hub-resnet-v2-50-feature-vector-2",
+        ),
+    ],
+)
+def test_runs_are_called_after_the_end_of_the_name(name, short):
+    assert backbones.short_name(name) == short
+
+
+def test_a_relative_path_and_a_home_folder_mean_the_same_place(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setenv("HOME", str(folder.parent))
+    names = {backbones.get(name).name for name in ("hub:tiny", "hub:~/tiny", f"hub:{folder}")}
+    assert names == {f"hub:{folder}"}
