@@ -41,7 +41,7 @@ def is_url(name: str) -> bool:
 
 def full_name(name: str) -> str:
     """The name with an absolute path, which means the same in any folder."""
-    return name if is_url(name) else f"{PREFIX}{_path(name).resolve()}"
+    return name if is_url(name) else f"{PREFIX}{_path(name).absolute()}"
 
 
 def short_name(name: str) -> str:
@@ -93,7 +93,7 @@ def locate(name: str) -> Path:
     folder = _fetch(name[len(PREFIX) :]) if is_url(name) else _local(_path(name))
     if (folder / "saved_model.pb").is_file():
         return folder
-    inner = sorted(folder.rglob("saved_model.pb"))
+    inner = sorted(p for deep in ("*", "*/*") for p in folder.glob(f"{deep}/saved_model.pb"))
     if len(inner) == 1 and folder != _path(name):  # an archive may hold a folder with the module
         return inner[0].parent
     hint = f"give {PREFIX}{inner[0].parent}" if inner else _GIVE
@@ -130,7 +130,7 @@ def stamp(folder: Path) -> tuple[object, ...]:
 
 def _path(name: str) -> Path:
     given = name.removeprefix(PREFIX)
-    if not given:
+    if not given or "\0" in given:
         raise BackboneError(f"{PREFIX!r} names no module: {_GIVE}")
     return Path(os.path.expanduser(given))  # noqa: PTH111 - Path's fails on unknown users
 

@@ -7,6 +7,7 @@ the network or Python is refused before anything of it runs.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterable
@@ -45,19 +46,26 @@ class Signature:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A way to call a module: its arguments, where exactly one is the image."""
+    """A way to call a module.
+
+    Attributes:
+        function: what is called.
+        concrete: its graph for these arguments.
+        args, kwargs: values, and specifications of tensors; but for the image, those are numbers
+            like ``batch_norm_momentum``, which have defaults.
+    """
 
     function: Any
     concrete: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
-    def images(self) -> list[Any]:
-        """Specifications of all tensors among the arguments."""
+    def flat(self, kind: type) -> list[Any]:
+        """All arguments of a type, but for numbers in the place of tensors."""
         import tensorflow as tf
 
         flat = tf.nest.flatten((self.args, self.kwargs))
-        return [x for x in flat if isinstance(x, tf.TensorSpec)]
+        return [x for x in flat if isinstance(x, kind) and not _is_number(x)]
 
     def __call__(self, images: Any) -> Any:
         import tensorflow as tf
@@ -65,8 +73,17 @@ class _Entry:
         def put(value: Any) -> Any:
             return images if isinstance(value, tf.TensorSpec) else value
 
-        args, kwargs = tf.nest.map_structure(put, (self.args, self.kwargs))
+        # what follows a number by position has a default, as the number has
+        args = list(itertools.takewhile(lambda x: not _is_number(x), self.args))
+        kwargs = {k: v for k, v in self.kwargs.items() if not _is_number(v)}
+        args, kwargs = tf.nest.map_structure(put, (args, kwargs))
         return _only(self.function(*args, **kwargs))
+
+
+def _is_number(value: Any) -> bool:
+    import tensorflow as tf
+
+    return isinstance(value, tf.TensorSpec) and value.shape.rank == 0
 
 
 class SavedModel:
@@ -186,6 +203,8 @@ def _load(folder: Path, name: str, tags: list[str] | None) -> Any:
 
 def _entry(loaded: Any, name: str) -> _Entry:
     """The call for inference: ``__call__`` where there is one, else a signature."""
+    import tensorflow as tf
+
     entries = []
     call = loaded.__call__ if callable(loaded) else None
     for concrete in getattr(call, "concrete_functions", ()):
@@ -196,7 +215,7 @@ def _entry(loaded: Any, name: str) -> _Entry:
         key = next((s for s in _SIGNATURES if s in signatures), next(iter(signatures)))
         args, kwargs = signatures[key].structured_input_signature
         entries.append(_Entry(signatures[key], signatures[key], args, kwargs))
-    calm = [e for e in entries if True not in _flags(e)]
+    calm = [e for e in entries if True not in e.flat(bool)]
     if not calm:
         raise BackboneError(
             f"the SavedModel {name} has no function for inference: export it with __call__(images, "
@@ -204,23 +223,18 @@ def _entry(loaded: Any, name: str) -> _Entry:
         )
 
     def preference(entry: _Entry) -> tuple[bool, int]:
-        shape = entry.images()[0].shape if entry.images() else None
-        known = 0 if shape is None or shape.rank is None else sum(d is not None for d in shape)
-        return False not in _flags(entry), known
+        """Said to be for inference, then for images of any size."""
+        shapes = [x.shape for x in entry.flat(tf.TensorSpec) if x.shape.rank is not None]
+        return False not in entry.flat(bool), sum(d is not None for s in shapes for d in s)
 
     return min(calm, key=preference)
 
 
-def _flags(entry: _Entry) -> list[bool]:
-    import tensorflow as tf
-
-    flat = tf.nest.flatten((entry.args, entry.kwargs))
-    return [x for x in flat if isinstance(x, bool)]
-
-
 def _image(entry: _Entry, name: str) -> tuple[int, str]:
     """Side (0: any) and dtype of the one image that the module takes."""
-    inputs = entry.images()
+    import tensorflow as tf
+
+    inputs = entry.flat(tf.TensorSpec)
     if len(inputs) != 1:
         names = ", ".join(str(x.name) for x in inputs) or "nothing"
         raise BackboneError(

@@ -102,8 +102,8 @@ class HubModule(keras.layers.Layer):
         """What decides the features besides the values of the variables."""
         return f"{self.sha256} {self._config['input_range']}"
 
-    def normalization_variables(self) -> list[keras.Variable]:
-        """Scales and offsets of batch normalization, and depthwise kernels.
+    def kept_variables(self) -> list[keras.Variable]:
+        """Those that fine-tuning leaves alone: of batch normalization, and depthwise kernels.
 
         What belongs to batch normalization is told by the moving statistics beside it.
         """

@@ -96,6 +96,24 @@ def test_an_export_of_keras_3_is_trainable_as_well(tmp_path):
     assert stepped(backbone.model) == [v.trainable for v in backbone.model.variables]
 
 
+def test_hyperparameters_of_the_call_keep_their_defaults(tmp_path):
+    factor = tf.Variable(2.0, name="factor")
+
+    def call(images, training=False, batch_norm_momentum=0.5):
+        return mean(images) * factor * (3.0 if training else 1.0) * batch_norm_momentum
+
+    number = tf.TensorSpec((), tf.float32)
+    for training in (True, False):
+        path = write_function(
+            tmp_path / str(training), call, rgb(None, 8, 8, 3), training, number, keep=factor
+        )
+    backbone = backbones.build(f"hub:{path}", options=RANGE)
+    x = images()[:, :8, :8]
+    np.testing.assert_allclose(outputs(backbone.model, x), mean(x / 255), atol=1e-5)
+    with pytest.raises(BackboneError, match="has no function for inference"):
+        backbones.get(f"hub:{tmp_path / 'True'}")
+
+
 def test_the_variables_are_keras_variables_with_the_modules_own_roles(folder):
     backbone = built(folder)
     assert {v.name for v in backbone.model.trainable_variables} == {
@@ -237,8 +255,8 @@ def test_a_graph_of_tensorflow_1_serves_as_a_frozen_backbone_only(tmp_path):
     np.testing.assert_allclose(outputs(loaded, images()), expected, atol=1e-5)
 
 
-def write_function(folder: Path, function, *signature) -> Path:
-    module = tf.train.Checkpoint()
+def write_function(folder: Path, function, *signature, keep=None) -> Path:
+    module = tf.train.Checkpoint(variables=[] if keep is None else [keep])
     module.__call__ = tf.function(function)
     module.__call__.get_concrete_function(*signature)
     tf.saved_model.save(module, str(folder))

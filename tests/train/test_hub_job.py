@@ -117,14 +117,14 @@ def test_a_stopped_training_resumes_to_the_same_metrics(run, module, digits_fold
 
 
 def test_folds_keep_a_bag_of_modules(module, digits_folder, tmp_path):
-    made = zoo.finetune(
-        f"hub:{module}", digits_folder, runs=tmp_path, folds=2, **QUICK
-    )
+    made = zoo.finetune(f"hub:{module}", digits_folder, runs=tmp_path, folds=2, **QUICK)
     table = made.predictions("test")
     found = zoo.predict(made, [digits_folder / i for i in table.ids])
     np.testing.assert_allclose(found.probabilities, table.probabilities, atol=1e-5)
     first, second = (made.model.get_layer(f"logits_{i}").get_layer("hub") for i in (1, 2))
-    assert any((a != b).any() for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
+    assert any(
+        (a != b).any() for a, b in zip(first.get_weights(), second.get_weights(), strict=True)
+    )
 
 
 def test_features_are_found_again_by_digest_not_by_name(

@@ -99,7 +99,7 @@ def set_trainable(classifier: Classifier, blocks: list[str], *, pretrained: bool
         for layer in classifier.backbone.layers_of(name):
             layer.trainable = name in blocks and not isinstance(layer, kept)
             if pretrained and isinstance(layer, HubModule):
-                for variable in layer.normalization_variables():
+                for variable in layer.kept_variables():
                     variable.trainable = False
             if pretrained and name not in blocks and isinstance(layer, layers.Dropout):
                 layer.rate = 0.0  # stochastic depth would only blur what is frozen
