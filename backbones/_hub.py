@@ -67,7 +67,10 @@ def check(spec: Spec, size: int | None, weights: str, options: Mapping[str, Any]
         BackboneError: see above.
     """
     if weights not in {"imagenet", spec.name}:
-        raise BackboneError(f"{spec.name} brings its own weights, not {weights}: leave it out")
+        raise BackboneError(
+            f"{spec.name} brings its own weights and takes no others, not {weights}: leave "
+            f"--weights out"
+        )
     if size is None and not spec.input_size:
         raise BackboneError(
             f"{spec.name} does not tell its input size: give --size, the side in pixels that it "

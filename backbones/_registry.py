@@ -30,7 +30,8 @@ class Spec:
     Attributes:
         name: unique name, as typed by a user.
         family: name that resolves to the family's default variant.
-        input_size: side in pixels of the square input that the weights were trained with.
+        input_size: side in pixels of the square input that the weights were trained with; 0 of a
+            ``hub:`` module that takes any.
         min_size: smallest side the network can take.
         preprocessing: what the model does to raw RGB in 0..255 before its first layer.
         weights: where ``imagenet`` weights come from: ``pip:PACKAGE``, ``keras.applications``,

@@ -405,7 +405,7 @@ ASKED = {
     "no size": (None, {}, "does not tell its input size: give --size"),
     "another size": (8, {"size": 16}, "takes images of 8 px only, not 16: leave --size out"),
     "no range": (8, {"options": {}}, "which pixel values it takes: give --input-range"),
-    "other weights": (8, {"weights": "none"}, "brings its own weights, not none"),
+    "other weights": (8, {"weights": "none"}, "takes no others, not none: leave --weights out"),
     "option of another": (8, {"options": {**RANGE, "filters": 4}}, "has no setting 'filters'"),
 }
 

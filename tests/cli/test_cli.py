@@ -71,6 +71,7 @@ def test_list_shows_every_variant_and_filters_by_family(zoo_command):
 
     _, out, _ = zoo_command("list")
     assert all(name in out for name in backbones.names())
+    assert "hub:PATH" in out.splitlines()[-1]
     _, out, _ = zoo_command("list", "--family", "resnet", "--json")
     assert {row["family"] for row in json.loads(out)} == {"resnet"}
     code, _, err = zoo_command("list", "--family", "resnit")
@@ -169,6 +170,10 @@ def test_completion_of_backbones_runs_and_data(folder):
         ("finetune cnn --data digits --runs {runs}/alpha/run.json", "cannot be written"),
         ("finetune cnn --data ~nobodyhere/x", "there is no data at ~nobodyhere/x"),
         ("finetune efficientnt", "did you mean 'efficientnet'"),
+        ("finetune hub:/no/such --data digits", "there is no SavedModel at /no/such"),
+        ("finetune hub: --data digits", "'hub:' names no module"),
+        ("finetune cnn --data digits --input-range -1..1", "cnn has no setting 'input_range'"),
+        ("finetune cnn --data digits --input-range 0..2", "input_range must be one of 0..1, -1..1"),
         ("show alphq --runs {runs}", "did you mean 'alpha'"),
         ("predict alpha /no/such.png --runs {runs}", "there is no image /no/such.png"),
         ("predict alpha --runs {runs}", "Missing argument"),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -170,6 +171,22 @@ def test_penalties_are_on_the_kernels_that_are_trained(module):
     assert {rates[id(v.value)] for v in backbone.model.trainable_variables} == {0.8}
     set_trainable(made, [], pretrained=True)
     assert backbone.model.trainable_variables == []
+
+
+def test_in_mixed_precision_a_module_still_computes_in_float32(module):
+    built = backbones.build(f"hub:{module}", size=16, options={"input_range": "0..1"})
+    x = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3)).astype(np.float32)
+    expected = np.asarray(built.model(x, training=False))
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        mixed = backbones.build(f"hub:{module}", size=16, options={"input_range": "0..1"})
+        made = make_classifier(mixed, None, 3, 0.0)
+        found = mixed.model(x, training=False)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    np.testing.assert_allclose(np.asarray(found), expected, atol=1e-6)
+    assert made.logits.output.dtype == "float32"
+    assert all(v.dtype == "float32" for v in made.logits.weights)
 
 
 @pytest.mark.parametrize(
