@@ -50,9 +50,15 @@ class Backbone:
         return upper_blocks(self.spec.name, self.blocks, depth)
 
     def layers_of(self, block: str) -> list[keras.layers.Layer]:
-        """Layers between the end of the block below and the end of this one."""
+        """Layers between the end of the block below and the end of this one.
+
+        Of a module of TF Hub, the layer that holds the variables of this part.
+        """
         import keras
 
+        module = getattr(self.model.get_layer(self.blocks[block]), "parts", None)
+        if module:
+            return [module[block]]
         names = list(self.blocks)
         upto = keras.Model(self.model.inputs[0], self._end(block)).layers
         if block == names[0]:
@@ -64,12 +70,12 @@ class Backbone:
     def split_below(self, block: str) -> tuple[keras.Model | None, keras.Model]:
         """The network cut just below a block: (lower part, upper part), sharing all weights.
 
-        The lower part is None when the block is the first one.
+        The lower part is None when the block is the first one, or of a module, which is not cut.
         """
         import keras
 
         names = list(self.blocks)
-        if block == names[0]:
+        if block == names[0] or hasattr(self.model.get_layer(self.blocks[block]), "parts"):
             return None, self.model
         edge = self._end(names[names.index(block) - 1])
         return keras.Model(self.model.inputs[0], edge), keras.Model(edge, self.model.outputs[0])

@@ -20,6 +20,7 @@ from backbones._errors import BackboneError
 # inputs that are images, by what the values mean
 _DTYPES = ("float32", "float16", "bfloat16", "float64", "uint8")
 _TRIAL_SIZE = 224  # where neither the signature nor anybody else says one
+_PARTS = 8  # about as many as the blocks of other backbones
 _SIGNATURES = ("serving_default", "default", "image_feature_vector")
 _CHECKPOINT = re.compile(r"^Save|^Restore|^MergeV2Checkpoints$")
 _UNSAFE = re.compile(
@@ -91,7 +92,7 @@ class SavedModel:
 
     Attributes:
         signature: what it takes and gives.
-        variables: the ``tf.Variable`` that its features depend on.
+        variables: the ``tf.Variable`` that its features depend on, in the order of their use.
         trainable: for each of them, whether the module calls it trainable.
 
     Args:
@@ -124,6 +125,20 @@ class SavedModel:
     def parameters(self) -> int:
         """Number of values in all variables."""
         return sum(math.prod(v.shape) for v in self.variables)
+
+    def parts(self) -> list[list[int]]:
+        """Indices of the variables in up to eight parts, from input to output.
+
+        The order is that in which the graph comes to use them. The parts have about the same number
+        of kernels; what is no kernel goes with the one before it.
+        """
+        kernels = [
+            i for i, v in enumerate(self.variables) if self.trainable[i] and v.shape.rank >= 2
+        ]
+        count = max(1, min(_PARTS, len(kernels)))
+        starts = [kernels[len(kernels) * i // count] for i in range(1, count)]
+        edges = [0, *starts, len(self.variables)]
+        return [list(range(low, high)) for low, high in itertools.pairwise(edges)]
 
     def __call__(self, images: Any) -> Any:
         """Features, or a map of them, of images as the signature says; in inference mode."""
@@ -298,5 +313,5 @@ def _only(outputs: Any) -> Any:
     flat = tf.nest.flatten(outputs)
     if len(flat) == 1:
         return flat[0]
-    keys = f" ({', '.join(map(str, outputs))})" if isinstance(outputs, dict) else ""
+    keys = f" ({', '.join(sorted(map(str, outputs)))})" if isinstance(outputs, dict) else ""
     raise _OutputsError(f"{len(flat)} outputs{keys}")

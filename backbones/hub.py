@@ -22,7 +22,50 @@ from backbones._errors import BackboneError
 from backbones._registry import Spec
 from backbones._saved_model import SavedModel, Signature
 
-_BLOCK = "module"
+_LAYER = "module"
+_Variables = list[tuple[str, list[int], str, bool]]
+
+
+class HubPart(keras.layers.Layer):
+    """Variables of a module that lie at about the same depth; the module computes with them.
+
+    Args:
+        specs: name, shape, dtype and trainability of each.
+        name: of the part.
+    """
+
+    def __init__(self, specs: _Variables, name: str) -> None:
+        super().__init__(name=name, dtype="float32")
+        self._specs = specs
+        self.owned: list[keras.Variable] = []
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make a Keras variable for each; it gets its value from the module."""
+        for name, shape, dtype, trainable in self._specs:
+            self.owned.append(
+                self.add_weight(
+                    shape=tuple(shape),
+                    initializer="zeros",
+                    dtype=dtype,
+                    trainable=trainable,
+                    autocast=False,
+                    name=name,
+                )
+            )
+        self.built = True
+
+    def kept_variables(self) -> list[keras.Variable]:
+        """Those that fine-tuning leaves alone: of batch normalization, and depthwise kernels.
+
+        What belongs to batch normalization is told by the moving statistics beside it.
+        """
+        moving = {"moving_mean", "moving_variance"}
+        places = [v.name.rpartition(".")[0] for v in self.owned if v.name.split(".")[-1] in moving]
+        return [
+            v
+            for v in self.owned
+            if v.name.rpartition(".")[0] in places or "depthwise" in v.name.lower()
+        ]
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -33,6 +76,9 @@ class HubModule(keras.layers.Layer):
     trainable variables. Scaling to the module's pixel values and averaging of a feature map are
     part of it. It computes in float32 under any policy.
 
+    Attributes:
+        parts: name to layer of each part, from input to output; they hold the variables.
+
     Args:
         source: name of the module, for messages.
         sha256: over the files of the SavedModel.
@@ -40,7 +86,7 @@ class HubModule(keras.layers.Layer):
         image_dtype: dtype of its images.
         features: length of the feature vector.
         is_map: whether it gives a map of features, to be averaged over its positions.
-        variables: name, shape, dtype and trainability of each of its variables.
+        variables: for each part, the name, shape, dtype and trainability of its variables.
         **kwargs: of every layer.
     """
 
@@ -53,7 +99,7 @@ class HubModule(keras.layers.Layer):
         image_dtype: str,
         features: int,
         is_map: bool,
-        variables: list[tuple[str, list[int], str, bool]],
+        variables: list[_Variables],
         **kwargs: Any,
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -67,7 +113,8 @@ class HubModule(keras.layers.Layer):
             "is_map": is_map,
             "variables": variables,
         }
-        self._owned: list[keras.Variable] = []
+        names = [f"part{i}" for i in range(1, len(variables) + 1)]
+        self.parts = {n: HubPart(specs, n) for n, specs in zip(names, variables, strict=True)}
         self._files: dict[str, bytes] = {}
         self._module: SavedModel | None = None
 
@@ -80,6 +127,10 @@ class HubModule(keras.layers.Layer):
         """
         files = _hub.contents(folder)
         module = SavedModel(folder, source)
+        specs = [
+            (_plain(v.name), list(v.shape), v.dtype.name, trainable)
+            for v, trainable in zip(module.variables, module.trainable, strict=True)
+        ]
         layer = cls(
             source=source,
             sha256=_hub.fingerprint(files),
@@ -87,13 +138,10 @@ class HubModule(keras.layers.Layer):
             image_dtype=module.signature.dtype,
             features=module.signature.features,
             is_map=module.signature.is_map,
-            variables=[
-                (_plain(v.name), list(v.shape), v.dtype.name, trainable)
-                for v, trainable in zip(module.variables, module.trainable, strict=True)
-            ],
-            name=_BLOCK,
+            variables=[[specs[i] for i in part] for part in module.parts()],
+            name=_LAYER,
         )
-        layer.build((None, None, None, 3))
+        layer.build()
         layer._bind(module, files)
         return layer
 
@@ -102,37 +150,18 @@ class HubModule(keras.layers.Layer):
         """What decides the features besides the values of the variables."""
         return f"{self.sha256} {self._config['input_range']}"
 
-    def kept_variables(self) -> list[keras.Variable]:
-        """Those that fine-tuning leaves alone: of batch normalization, and depthwise kernels.
-
-        What belongs to batch normalization is told by the moving statistics beside it.
-        """
-        moving = {"moving_mean", "moving_variance"}
-        places = [v.name.rpartition(".")[0] for v in self._owned if v.name.split(".")[-1] in moving]
-        return [
-            v
-            for v in self._owned
-            if v.name.rpartition(".")[0] in places or "depthwise" in v.name.lower()
-        ]
-
-    def build(self, input_shape: Any) -> None:
-        """Make a Keras variable for each of the module's; they get their values from it."""
-        for name, shape, dtype, trainable in self._config["variables"]:
-            self._owned.append(
-                self.add_weight(
-                    shape=tuple(shape),
-                    initializer="zeros",
-                    dtype=dtype,
-                    trainable=trainable,
-                    autocast=False,
-                    name=name,
-                )
-            )
+    def build(self, input_shape: Any = None) -> None:
+        """Make the variables of all parts."""
+        for part in self.parts.values():
+            part.build()
         self.built = True
+
+    def _owned(self) -> list[keras.Variable]:
+        return [variable for part in self.parts.values() for variable in part.owned]
 
     def _bind(self, module: SavedModel, files: dict[str, bytes]) -> None:
         """Let Keras's variables and the module's be the same ones from now on."""
-        for owned, variable in zip(self._owned, module.variables, strict=True):
+        for owned, variable in zip(self._owned(), module.variables, strict=True):
             owned._value = variable  # the public ways would copy it
         self._module, self._files = module, files
 
@@ -174,7 +203,7 @@ class HubModule(keras.layers.Layer):
         if _hub.fingerprint(files) != self.sha256:
             raise BackboneError(f"the graph of {self._config['source']} in this file is damaged")
         module = SavedModel(Path(folder), self._config["source"])
-        for owned, variable in zip(self._owned, module.variables, strict=True):
+        for owned, variable in zip(self._owned(), module.variables, strict=True):
             variable.assign(owned.value)
         self._bind(module, files)
 
@@ -193,7 +222,7 @@ def spec(name: str) -> Spec:
 @functools.lru_cache(maxsize=8)
 def _spec(name: str, folder: Path, _stamp: object) -> Spec:
     module = SavedModel(folder, name)
-    is_trainable = any(module.trainable)
+    count = len(module.parts()) if any(module.trainable) else 0
     return Spec(
         name=name,
         family="hub",
@@ -205,8 +234,8 @@ def _spec(name: str, folder: Path, _stamp: object) -> Spec:
         paper="see its source",
         parameters=module.parameters,
         features=module.signature.features,
-        blocks={_BLOCK: _BLOCK} if is_trainable else {},
-        unfreeze="all" if is_trainable else "none",
+        blocks={f"part{i}": _LAYER for i in range(1, count + 1)},
+        unfreeze=f"part{count // 2 + 1}" if count else "none",
         options={"input_range": _usual_range(name, folder, module.signature)},
         default=True,
     )

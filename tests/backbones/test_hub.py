@@ -105,7 +105,7 @@ def test_hyperparameters_of_the_call_keep_their_defaults(tmp_path):
     number = tf.TensorSpec((), tf.float32)
     for training in (True, False):
         path = write_function(
-            tmp_path / str(training), call, rgb(None, 8, 8, 3), training, number, keep=factor
+            tmp_path / str(training), call, rgb(None, 8, 8, 3), training, number, keep=[factor]
         )
     backbone = backbones.build(f"hub:{path}", options=RANGE)
     x = images()[:, :8, :8]
@@ -129,6 +129,36 @@ def test_the_variables_are_keras_variables_with_the_modules_own_roles(folder):
     for variable in backbone.model.variables:
         name = variable.name.replace(".", "/") + ":0"
         np.testing.assert_array_equal(variable.numpy(), original[name])
+
+
+def test_the_parts_hold_all_variables_from_input_to_output(folder):
+    backbone = built(folder)
+    assert list(backbone.blocks) == ["part1", "part2", "part3"]
+    found = [[v.name for x in backbone.layers_of(b) for v in x.variables] for b in backbone.blocks]
+    assert found == [
+        ["conv.kernel"],
+        ["block.depthwise.depthwise_weights", "bn.gamma", "bn.beta", "bn.moving_mean"],
+        ["project.weights"],
+    ]
+    assert backbone.spec.unfreeze == "part2"
+    assert backbone.split_below("part2") == (None, backbone.model)
+
+
+def test_a_deep_module_has_eight_parts_of_about_the_same_size(tmp_path):
+    layers = [tf.Variable(tf.eye(3), name=f"w{i}") for i in range(19)]
+
+    def call(x):
+        for weights in layers:
+            x = x @ weights
+        return mean(x)
+
+    spec = rgb(None, 8, 8, 3)
+    name = f"hub:{write_function(tmp_path / 'm', call, spec, keep=layers)}"
+    backbone = backbones.build(name, options=RANGE)
+    assert len(backbone.blocks) == 8
+    found = [[v.name for v in backbone.layers_of(b)[0].variables] for b in backbone.blocks]
+    assert [name for part in found for name in part] == [f"w{i}" for i in range(19)]
+    assert {len(part) for part in found} == {2, 3}
 
 
 def test_training_changes_what_is_trainable_and_nothing_else(folder):
@@ -246,7 +276,7 @@ def test_a_graph_of_tensorflow_1_serves_as_a_frozen_backbone_only(tmp_path):
     assert backbone.model.trainable_variables == []
     assert backbone.spec.unfreeze == "none"
     assert backbone.upper_blocks("none") == []
-    for depth in ("all", "1", "module"):
+    for depth in ("all", "1", "part1"):
         with pytest.raises(BackboneError, match="as a frozen backbone only: use --unfreeze none"):
             backbone.upper_blocks(depth)
     backbone.model.save(tmp_path / "m.keras")
@@ -255,8 +285,8 @@ def test_a_graph_of_tensorflow_1_serves_as_a_frozen_backbone_only(tmp_path):
     np.testing.assert_allclose(outputs(loaded, images()), expected, atol=1e-5)
 
 
-def write_function(folder: Path, function, *signature, keep=None) -> Path:
-    module = tf.train.Checkpoint(variables=[] if keep is None else [keep])
+def write_function(folder: Path, function, *signature, keep=()) -> Path:
+    module = tf.train.Checkpoint(variables=list(keep))
     module.__call__ = tf.function(function)
     module.__call__.get_concrete_function(*signature)
     tf.saved_model.save(module, str(folder))

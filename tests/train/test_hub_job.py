@@ -21,6 +21,7 @@ ROOT = Path(zoo.__file__).parents[1]
 QUICK = {
     "size": 16,
     "input_range": "0..1",
+    "unfreeze": "all",
     "epochs": 3,
     "patience": 0,
     "flip": "none",
@@ -59,7 +60,6 @@ def test_the_run_is_called_after_the_module_and_records_where_it_was(run):
     assert run.settings["backbone"].endswith("/gone")
     assert len(run.record["weights"]["sha256"]) == 64
     assert run.settings["input_range"] == "0..1"
-    assert run.settings["unfreeze"] == "all"
 
 
 def test_it_predicts_as_before_without_the_module(run, digits_folder):
@@ -159,7 +159,7 @@ def test_features_are_found_again_by_digest_not_by_name(
 def test_penalties_are_on_the_kernels_that_are_trained(module):
     backbone = backbones.build(f"hub:{module}", size=16, options={"input_range": "0..1"})
     made = make_classifier(backbone, None, 3, 0.0)
-    set_trainable(made, ["module"], pretrained=True)
+    set_trainable(made, list(backbone.blocks), pretrained=True)
     regularize(made, l1=0.0, l2=0.5, head_l2=0.0)
     penalized = {v.name for v in backbone.model.variables if v.regularizer is not None}
     assert penalized == {"conv.kernel", "project.weights"}
@@ -168,9 +168,22 @@ def test_penalties_are_on_the_kernels_that_are_trained(module):
     expected = sum(0.5 * float((k**2).sum()) for k in kernels)
     assert float(sum(made.logits.losses)) == pytest.approx(expected, rel=1e-5)
     rates = layer_rates(made, 0.8)
-    assert {rates[id(v.value)] for v in backbone.model.trainable_variables} == {0.8}
-    set_trainable(made, [], pretrained=True)
-    assert backbone.model.trainable_variables == []
+    found = {v.name: rates[id(v.value)] for v in backbone.model.trainable_variables}
+    assert found == pytest.approx({"conv.kernel": 0.8**3, "project.weights": 0.8})
+
+
+def test_only_the_upper_parts_are_unfrozen(module):
+    backbone = backbones.build(f"hub:{module}", size=16, options={"input_range": "0..1"})
+    made = make_classifier(backbone, None, 3, 0.0)
+    for depth, trained in {
+        "all": {"conv.kernel", "project.weights"},
+        backbone.spec.unfreeze: {"project.weights"},
+        "1": {"project.weights"},
+        "none": set(),
+        "part1": {"conv.kernel", "project.weights"},
+    }.items():
+        set_trainable(made, backbone.upper_blocks(depth), pretrained=True)
+        assert {v.name for v in backbone.model.trainable_variables} == trained
 
 
 def test_in_mixed_precision_a_module_still_computes_in_float32(module):

@@ -92,13 +92,13 @@ def set_trainable(classifier: Classifier, blocks: list[str], *, pretrained: bool
     """
     from keras import layers
 
-    from backbones.hub import HubModule
+    from backbones.hub import HubPart
 
     kept = (layers.BatchNormalization, layers.DepthwiseConv2D) if pretrained else ()
     for name in classifier.backbone.blocks:
         for layer in classifier.backbone.layers_of(name):
             layer.trainable = name in blocks and not isinstance(layer, kept)
-            if pretrained and isinstance(layer, HubModule):
+            if pretrained and isinstance(layer, HubPart):
                 for variable in layer.kept_variables():
                     variable.trainable = False
             if pretrained and name not in blocks and isinstance(layer, layers.Dropout):
