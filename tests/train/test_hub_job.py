@@ -24,7 +24,7 @@ QUICK = {
     "unfreeze": "all",
     "epochs": 3,
     "patience": 0,
-    "flip": "none",
+    "augment": "none",
     "batch_size": 16,
     "learning_rate": 0.02,
     "near_duplicates": False,
