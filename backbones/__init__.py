@@ -4,24 +4,36 @@ A library of its own: it knows nothing of training, runs or the command line. Im
 import Keras; building a backbone does, and so does asking for a ``hub:`` module.
 """
 
-from backbones import cnn, efficientnet, mobilenet, resnet  # noqa: F401  (they register)
+# importing an architecture registers its variants
+from backbones import cnn, efficientnet, efficientnet_lite, mobilenet, resnet  # noqa: F401
 from backbones._build import Backbone, build, check, upper_blocks, weights_digest
 from backbones._errors import BackboneError
 from backbones._hub import short_name
+from backbones._macs import macs
+from backbones._published import Published, digest_of, fetch, located, verify, weights_folder
 from backbones._registry import Spec, families, get, names, plugin_problems, register
+from backbones._weights import imagenet_file
 
 __all__ = [
     "Backbone",
     "BackboneError",
+    "Published",
     "Spec",
     "build",
     "check",
+    "digest_of",
     "families",
+    "fetch",
     "get",
+    "imagenet_file",
+    "located",
+    "macs",
     "names",
     "plugin_problems",
     "register",
     "short_name",
     "upper_blocks",
+    "verify",
     "weights_digest",
+    "weights_folder",
 ]

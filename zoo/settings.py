@@ -93,6 +93,14 @@ class Settings:
         choices=("0..1", "-1..1", "0..255"),
         auto="0..1 of a URL, 0..255 of uint8",
     )
+    width: float | None = _option(
+        None,
+        "mobilenet: channels relative to the published network",
+        group="network",
+        low=0.25,
+        high=2.0,
+        auto="1",
+    )
     blocks: int | None = _option(
         None, "cnn: convolution blocks", group="network", low=1, high=8, auto="4"
     )
@@ -239,7 +247,7 @@ class Settings:
     def network_options(self) -> dict[str, Any]:
         """Settings that only some backbones take, where they are given."""
         cnn = ("blocks", "filters", "kernel_size", "dense_units", "batch_norm", "block_dropout")
-        names = (*cnn, "input_range")
+        names = ("width", *cnn, "input_range")
         return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
 
 

@@ -15,6 +15,7 @@ _COMMANDS = {
     "ensemble": "Combine finished runs into one that is better.",
     "predict": "Predict images with a finished run.",
     "list": "List the backbones.",
+    "weights": "List, fetch and check the published ImageNet weights.",
     "runs": "List the runs.",
     "show": "Show a run: metrics, settings, data.",
 }

@@ -147,9 +147,11 @@ def _print_plan(
         return
     click.echo("\n".join(printable(line) for line in data_remarks(dataset)))
     spec = resolved.spec
+    parameters = f"{spec.parameters / 1e6:.1f} M parameters, "
+    if resolved.options != spec.options:
+        parameters = ""  # they are known of the default settings only
     click.echo(
-        f"{spec.name}: {spec.parameters / 1e6:.1f} M parameters, {resolved.settings.size} px, "
-        f"weights {resolved.settings.weights}"
+        f"{spec.name}: {parameters}{resolved.settings.size} px, weights {resolved.settings.weights}"
     )
     for name, value in resolved.settings.as_dict().items():
         if name not in {"backbone", "weights", "size"} and value is not None:

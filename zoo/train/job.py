@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backbones import short_name
+import backbones
 from ensembles import PredictionTable
 from zoo.data.dataset import Dataset, load
 from zoo.data.prepare import prepare
@@ -77,6 +77,7 @@ def finetune(
     else:
         resolved = resolve(gather(backbone, data, config, settings, progress))
         name = name or _free_name(resolved, runs)
+    _fetch_weights(resolved, progress)
     timings = Timings()
     with RunWriter(name, runs, resume) as writer, disk_errors(writer.path):
         record = writer.read_record() if resume else _first_record(resolved)
@@ -96,7 +97,15 @@ def finetune(
 
 def _free_name(resolved: Resolved, runs: str | Path | None) -> str:
     data = Path(resolved.settings.data.removeprefix("tfds:")).stem
-    return free_name(f"{short_name(resolved.spec.name)}-{data}", runs)
+    return free_name(f"{backbones.short_name(resolved.spec.name)}-{data}", runs)
+
+
+def _fetch_weights(resolved: Resolved, progress: Silent) -> None:
+    """Published weights that are not here yet, or why not, before anything slow begins."""
+    settings, spec = resolved.settings, resolved.spec
+    assert settings.size is not None
+    if settings.weights == "imagenet" and spec.files:
+        backbones.imagenet_file(spec, settings.size, resolved.options, progress.step)
 
 
 def _interrupted(
