@@ -200,8 +200,9 @@ def load_lite_weights(spec: Spec, model: keras.Model, path: Path) -> None:
             arrays = _torch_arrays(state, layer, prefix)
         except (KeyError, ValueError) as error:  # not there, or of other dimensions
             raise BackboneError(
-                f"{refused}: layer {layer.name} needs {prefix} with {len(layer.weights)} weights of the "
-                f"shapes {[tuple(w.shape) for w in layer.weights]}, which the file does not have"
+                f"{refused}: layer {layer.name} needs {prefix} with {len(layer.weights)} weights "
+                f"of the shapes {[tuple(w.shape) for w in layer.weights]}, which the file does not "
+                f"have"
             ) from error
         if difference := differing(layer, [a.shape for a in arrays], prefix):
             raise BackboneError(f"{refused}: {difference}")

@@ -330,3 +330,79 @@ def test_no_single_changed_byte_takes_much_memory(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 64 * 1024, "kilobytes beyond the start"
+
+
+# run in a process of its own, because an audit hook stays; what it sees, Python itself tells
+FUZZ = """
+import pathlib, random, sys
+from backbones import BackboneError
+from backbones._torch_reader import read_state_dict
+valid, calls, file = (pathlib.Path(a) for a in sys.argv[1:])
+whole, parts = valid.read_bytes(), [p.read_bytes() for p in sorted(calls.iterdir())]
+head = whole[: whole.index(b"u.") + 2]  # the pickles, without the numbers behind them
+read_state_dict(valid)
+for codec in ("raw_unicode_escape", "unicode_escape", "latin-1", "ascii"):
+    b"".decode(codec)  # which pickletools loads when it first meets some kinds of text
+seen = []
+harmful = ("os.", "subprocess.", "exec", "compile", "import", "socket.", "shutil.", "ctypes.")
+
+def watch(event, arguments):
+    writes = event == "open" and arguments[1] and set(str(arguments[1])) & set("wax+")
+    if writes or event.startswith(harmful):
+        seen.append((event, repr(arguments)[:200]))
+
+def mutated(rng):
+    content = bytearray(head if rng.random() < 0.5 else whole)
+    for _ in range(rng.randint(1, 4)):
+        at, other = rng.randrange(len(content)), rng.randrange(len(content))
+        kind = rng.randrange(5)
+        if kind == 0:
+            content[at] = rng.randrange(256)
+        elif kind == 1:
+            del content[at : at + rng.randint(1, 20)]
+        elif kind == 2:
+            content[at:at] = content[other : other + rng.randint(1, 40)]
+        elif kind == 3:
+            content[at:at] = rng.choice(parts)
+        else:
+            content[at:at] = rng.randbytes(rng.randint(1, 8))
+        content = content or bytearray(b".")
+    return bytes(content)
+
+rng, refused = random.Random(0), 0
+cases = [mutated(rng) for _ in range(2000)]
+sys.addaudithook(lambda *what: watch(*what) if watching else None)
+for content in cases:
+    watching = False
+    file.write_bytes(content)
+    watching = True
+    try:
+        read_state_dict(file)
+    except BackboneError as error:
+        refused += 1
+        assert str(error).count(str(file)) >= 1 and len(str(error)) < 1000, error
+watching = False
+print(len(cases), refused, seen[:3])
+"""
+
+
+def test_thousands_of_hostile_and_damaged_files_run_nothing(tmp_path):
+    (tmp_path / "valid.pth").write_bytes(VALID)
+    (tmp_path / "calls").mkdir()
+    for i, evil in enumerate([*NAMED.values(), *OPCODES.values()]):
+        (tmp_path / "calls" / f"{i:02d}").write_bytes(evil[2:-1])  # without PROTO and STOP
+    paths = [tmp_path / "valid.pth", tmp_path / "calls", tmp_path / "fuzzed.pth"]
+    done = subprocess.run(
+        [sys.executable, "-c", "watching = False\n" + FUZZ, *map(str, paths)],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    total, refused, seen = done.stdout.split(maxsplit=2)
+    assert seen.strip() == "[]", "something was called"
+    assert int(total) == 2000
+    assert int(refused) > 1500
+    assert not (tmp_path / "stolen").exists()
