@@ -164,7 +164,7 @@ with torch.no_grad():
 
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"])
 def test_features_are_those_of_the_pytorch_reference(name, tmp_path, record_property):
-    pytest.importorskip("efficientnet_lite_pytorch", reason="pip install zoo[parity]")
+    pytest.importorskip("efficientnet_lite_pytorch", reason="pip install '.[parity]'")
     spec = backbones.get(name)
     path = backbones.located(spec.files[0])
     if path is None:
