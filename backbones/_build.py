@@ -188,6 +188,8 @@ def build(
     """
     spec, size, complete = check(name, size=size, weights=weights, options=options)
     model = _registry.builder(spec.name)(spec, size, weights, complete)
+    if weights == "none":
+        _follow_quickly(model)
     digest = None if weights == "none" else weights_digest(model)
     broken = [v.path for v in model.weights if not np.isfinite(v.numpy()).all()]
     if broken:
@@ -196,3 +198,17 @@ def build(
             f"give others"
         )
     return Backbone(spec, model, size, spec.blocks_for(complete), digest)
+
+
+def _follow_quickly(model: keras.Model) -> None:
+    """Let the statistics of batch normalization follow within some tens of steps.
+
+    The momentum of up to 0.999 that networks bring from ImageNet needs thousands; a small folder
+    gives a few hundred, after which a network that has learned would still be judged by statistics
+    that are near their initial ones.
+    """
+    from keras import layers
+
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = min(layer.momentum, 0.9)
