@@ -53,10 +53,11 @@ def _conv(x: Any, name: str, filters: int, options: Mapping[str, Any]) -> Any:
 
 
 def _fits(size: int, options: Mapping[str, Any]) -> None:
-    if size < 2 ** options["blocks"]:
+    blocks = options.get("blocks", 0)  # a plug-in may copy this spec without its options
+    if size < 2**blocks:
         raise BackboneError(
-            f"cnn with {options['blocks']} blocks halves the image {options['blocks']} times and "
-            f"needs at least {2 ** options['blocks']} px, not {size}: use fewer blocks"
+            f"cnn with {blocks} blocks halves the image {blocks} times and "
+            f"needs at least {2**blocks} px, not {size}: use fewer blocks"
         )
 
 

@@ -64,11 +64,9 @@ def _v3_files(kind: str, widths: Mapping[float, tuple[float, str]]) -> tuple[Pub
 
 
 def _fits(_size: int, options: Mapping[str, Any]) -> None:
-    low, high = _WIDTHS
-    if not low <= options["width"] <= high:
-        raise BackboneError(
-            f"the width of a MobileNet must be {low:g} to {high:g}, not {options['width']:g}"
-        )
+    (low, high), width = _WIDTHS, options.get("width", 1.0)
+    if not low <= width <= high:
+        raise BackboneError(f"the width of a MobileNet must be {low:g} to {high:g}, not {width:g}")
 
 
 def _v2_features(options: Mapping[str, Any]) -> int:

@@ -174,7 +174,9 @@ def test_unfreezing_from_a_block_trains_what_lies_from_there_upwards(name):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_gradient_reaches_the_first_block_when_all_is_unfrozen(name):
     backbone = built(name)
-    backbone.model.trainable = True
+    set_trainable(
+        Classifier(backbone, backbone.model, None), list(backbone.blocks), pretrained=False
+    )
     variables = backbone.model.trainable_variables
     with tf.GradientTape() as tape:
         features = backbone.model(images(backbone.size, 2), training=False)

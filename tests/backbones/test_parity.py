@@ -35,7 +35,8 @@ REFERENCES = {
     **{f"resnet{i}": (f"ResNet{i}", "resnet") for i in (50, 101, 152)},
     **{f"resnet{i}v2": (f"ResNet{i}V2", "resnet_v2") for i in (50, 101, 152)},
 }
-QUICK = {"efficientnet-b0", "efficientnetv2-b0", "mobilenet-v2", "mobilenet-v3-small", "resnet50"}
+# one for each preprocessing that is ours and not Keras's
+QUICK = {"efficientnet-b0", "mobilenet-v2", "resnet50"}
 CASES = [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in REFERENCES]
 
 
