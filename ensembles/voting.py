@@ -12,15 +12,8 @@ from ensembles._errors import EnsembleError
 from ensembles.probabilities import log_probabilities, normalized, softmax, true_class
 
 
-class SoftVoting(Combiner):
-    """The mean of the members' probabilities, also called the linear opinion pool.
-
-    Args:
-        weights: one a member, not negative, not all zero; equal where None.
-
-    Attributes:
-        weights_: float64 of shape (m,), sums to one.
-    """
+class _FixedWeights(Combiner):
+    """Members with weights that are given."""
 
     LEARNED: ClassVar = {"weights_": "m"}
 
@@ -30,11 +23,22 @@ class SoftVoting(Combiner):
     def _fit(self, probabilities: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> None:
         self.weights_ = checked_weights(self.weights, self.n_members_)
 
+
+class SoftVoting(_FixedWeights):
+    """The mean of the members' probabilities, also called the linear opinion pool.
+
+    Args:
+        weights: one a member, not negative, not all zero; equal where None.
+
+    Attributes:
+        weights_: float64 of shape (m,), sums to one.
+    """
+
     def _combine(self, probabilities: np.ndarray) -> np.ndarray:
         return normalized(weighted_sum(self.weights_, probabilities))
 
 
-class GeometricVoting(Combiner):
+class GeometricVoting(_FixedWeights):
     """The normalized geometric mean: softmax of the mean of log-probabilities (log opinion pool).
 
     A member that is sure that a class is wrong has more say than in the arithmetic mean.
@@ -45,14 +49,6 @@ class GeometricVoting(Combiner):
     Attributes:
         weights_: float64 of shape (m,), sums to one.
     """
-
-    LEARNED: ClassVar = {"weights_": "m"}
-
-    def __init__(self, weights: Sequence[float] | None = None) -> None:
-        self.weights = weights
-
-    def _fit(self, probabilities: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> None:
-        self.weights_ = checked_weights(self.weights, self.n_members_)
 
     def _combine(self, probabilities: np.ndarray) -> np.ndarray:
         total = np.zeros(probabilities.shape[1:])
