@@ -1,4 +1,4 @@
-# Everything a newcomer or CI runs. `make demo` and `make test` need Python 3.11 or later only.
+# Everything a newcomer or CI runs. `make demo` and `make test` need Python 3.11.4 or later only.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test check format bench clean
 
 $(VENV)/.installed: setup.cfg pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "zoo needs Python 3.11 or later")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4) and "zoo needs Python 3.11.4 or later")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq --upgrade pip
 	$(BIN)/python -m pip install -qq --editable '.[demo,test,dev]'

@@ -161,7 +161,10 @@ def _no_weights_for(spec: _registry.Spec, options: Mapping[str, Any]) -> str:
     for file in spec.files:
         for name, value in file.options.items():
             there.setdefault(name, set()).add(value)
-    name = next(n for n in there if options[n] not in there[n])
+    missing = [n for n in there if options[n] not in there[n]]
+    if not missing:
+        return f"there are no ImageNet weights of {spec.name} at this size: use --weights none"
+    name = missing[0]
     return (
         f"there are no ImageNet weights of {spec.name} with {name} {options[name]:g}: use one of "
         f"{', '.join(f'{value:g}' for value in sorted(there[name]))}, or --weights none"

@@ -25,7 +25,11 @@ _SIGNATURES = ("serving_default", "default", "image_feature_vector")
 _CHECKPOINT = re.compile(r"^Save|^Restore|^MergeV2Checkpoints$")
 _UNSAFE = re.compile(
     r"(?<!Sharded)File|Reader|PyFunc|^Debug|^PrintV2$|Summary|Dataset|Rpc|^Remote|^ImmutableConst$|^Sql"
+    r"|^RecordInput$|^GenerateVocabRemapping$|^LoadAndRemapMatrix$|^Skipgram$|StatisticsSaver$"
+    r"|^DumpTensor|^Distributed|^DTensor"
 )
+# an operation with such an attribute reads or writes there, whatever its name
+_PLACE = re.compile(r"file|path|dir|address", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -173,14 +177,17 @@ def _read(folder: Path, name: str) -> Any:
 def _unsafe(meta: Any) -> list[str]:
     """Operations that touch files, the network or Python, sorted.
 
-    Those that read and write checkpoints are part of every SavedModel, but not of any function
-    that is called.
+    Those that read and write checkpoints are part of every SavedModel, but not of anything that
+    is called: neither of a function nor of what a signature or an initializer depends on.
     """
     graph = meta.graph_def
     bodies = {f.signature.name: f.node_def for f in graph.library.function}
     everything = [node for body in (graph.node, *bodies.values()) for node in body]
-    found = {node.op for node in everything if _UNSAFE.search(node.op)}
+    found = {node.op for node in everything if _UNSAFE.search(node.op) or _names_a_place(node)}
+    run = _run_nodes(meta)
+    found |= {node.op for node in run if _CHECKPOINT.search(node.op)}
     called, waiting = set(), list(meta.object_graph_def.concrete_functions)
+    waiting += [name for node in run for name in (node.op, *_functions_of(node))]
     while waiting:
         function = waiting.pop()
         if function in called or function not in bodies:
@@ -191,6 +198,26 @@ def _unsafe(meta: Any) -> list[str]:
             if _CHECKPOINT.search(node.op):
                 found.add(node.op)
     return sorted(found)
+
+
+def _names_a_place(node: Any) -> bool:
+    return any(value.s and _PLACE.search(key) for key, value in node.attr.items())
+
+
+def _run_nodes(meta: Any) -> list[Any]:
+    """Nodes of the outer graph that a signature, or an initializer, makes run."""
+    nodes = {node.name: node for node in meta.graph_def.node}
+    waiting = [t.name for s in meta.signature_def.values() for t in s.outputs.values()]
+    for key, collection in meta.collection_def.items():
+        if "init" in key or key == "main_op":
+            waiting += collection.node_list.value
+    reached: dict[str, Any] = {}
+    while waiting:
+        name = waiting.pop().lstrip("^").split(":")[0]
+        if name in nodes and name not in reached:
+            reached[name] = nodes[name]
+            waiting += nodes[name].input
+    return list(reached.values())
 
 
 def _functions_of(node: Any) -> Iterable[str]:

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from ensembles._errors import EnsembleError
 from ensembles.table import PredictionTable, align, with_classes
 
-Members = Sequence[PredictionTable] | Sequence[np.ndarray] | np.ndarray
+Predictions = Sequence[PredictionTable] | Sequence[np.ndarray] | np.ndarray
 
 
 class Combiner(ClassifierMixin, BaseEstimator):
@@ -31,7 +31,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
     # what a method learns, besides the above: name to shape in the letters m, k, and M for m * k
     LEARNED: ClassVar[Mapping[str, str]] = {}
 
-    def fit(self, tables: Members, y: np.ndarray | None = None) -> Self:
+    def fit(self, tables: Predictions, y: np.ndarray | None = None) -> Self:
         """Learn how to combine.
 
         Args:
@@ -58,7 +58,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
             raise
         return self
 
-    def predict_proba(self, tables: Members) -> np.ndarray:
+    def predict_proba(self, tables: Predictions) -> np.ndarray:
         """Combined probabilities, float64 of shape (n, k), rows sum to one.
 
         The columns are in the order of ``classes_``; tables in another order are mapped to it.
@@ -86,7 +86,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
             )
         return self._combine(probabilities)
 
-    def predict(self, tables: Members) -> np.ndarray:
+    def predict(self, tables: Predictions) -> np.ndarray:
         """Columns of the most probable classes, int64 of shape (n,)."""
         return np.asarray(self.predict_proba(tables).argmax(axis=1))
 
@@ -114,8 +114,10 @@ class Combiner(ClassifierMixin, BaseEstimator):
         raise NotImplementedError
 
 
-def labelled(tables: Members, y: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Members' predictions (m, n, k), the labels (n,) and the samples' names or numbers (n,).
+def labelled(
+    tables: Predictions, y: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Predictions' predictions (m, n, k), the labels (n,) and the samples' names or numbers (n,).
 
     Raises:
         EnsembleError: see :func:`stacked`; also no labels, no samples, labels out of range.
@@ -131,8 +133,8 @@ def labelled(tables: Members, y: np.ndarray | None) -> tuple[np.ndarray, np.ndar
     return probabilities, labels.astype(np.int64), ids
 
 
-def stacked(tables: Members, classes: np.ndarray | None = None) -> np.ndarray:
-    """Members' predictions as one array of shape (m, n, k).
+def stacked(tables: Predictions, classes: np.ndarray | None = None) -> np.ndarray:
+    """Predictions' predictions as one array of shape (m, n, k).
 
     Args:
         tables: see :class:`Combiner`.

@@ -28,7 +28,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Returns:
         T; 1 where there is no sample, or a logit is not finite.
     """
-    rows = _enough(len(labels))
+    rows = enough(len(labels))
     z, y = logits[rows].astype(np.float64), labels[rows]
     if not len(y) or not np.isfinite(z).all():
         return 1.0
@@ -49,7 +49,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return 1 / b
 
 
-def _enough(n: int) -> np.ndarray:
+def enough(n: int) -> np.ndarray:
     """Rows to fit on: all of them, or a random choice that is always the same."""
     if n <= _ENOUGH:
         return np.arange(n)
@@ -58,7 +58,7 @@ def _enough(n: int) -> np.ndarray:
 
 def temperature_of(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """:func:`fit_temperature` for probabilities of shape (n, k)."""
-    rows = _enough(len(labels))
+    rows = enough(len(labels))
     return fit_temperature(log_probabilities(probabilities[rows]), labels[rows])
 
 

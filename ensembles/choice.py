@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensembles._base import Combiner, Members, labelled
+from ensembles._base import Combiner, Predictions, labelled
 from ensembles._errors import EnsembleError
 from ensembles._folds import fold_numbers
 from ensembles.pipeline import Ensemble, member_temperatures, rescaled
@@ -40,7 +40,7 @@ class CrossValidation:
 
 def cross_validate(
     combiners: Mapping[str, Combiner],
-    tables: Members,
+    tables: Predictions,
     y: np.ndarray | None = None,
     *,
     calibrate: bool = True,
@@ -48,7 +48,8 @@ def cross_validate(
 ) -> CrossValidation:
     """Judge combiners, each within an :class:`Ensemble`, by stratified folds.
 
-    Folds follow the samples' ids where tables are given, not their order.
+    Folds follow the samples' ids where tables are given, not their order. A single fold is fitted
+    on itself: right for combiners that learn nothing, too good for all others.
 
     Raises:
         EnsembleError: tables that do not fit each other, or fewer than 2 samples.
@@ -64,27 +65,38 @@ def _cross_validate(
     calibrate: bool,
     folds: int,
 ) -> CrossValidation:
-    fold = fold_numbers(labels, folds, ids)
-    if len(np.unique(fold)) < 2:
-        raise EnsembleError(f"cross-validation needs more than {len(labels)} samples of a class")
+    fold = _folds(labels, folds, ids)
     n, k = probabilities.shape[1:]
     found = {name: np.empty((n, k)) for name in combiners}
     scores = [np.empty((4, n)) for _ in probabilities]
     for number in np.unique(fold):
         held = fold == number
-        temperatures = member_temperatures(probabilities[:, ~held], labels[~held], calibrate)
+        rest = ~held if folds > 1 else held
+        temperatures = member_temperatures(probabilities, labels, calibrate, np.flatnonzero(rest))
         # once for all methods: the members' temperatures do not depend on what follows
         at_best = rescaled(probabilities, temperatures)
-        train, test = at_best[:, ~held], at_best[:, held]
+        train, test = at_best[:, rest], at_best[:, held]
         for name, combiner in combiners.items():
             ensemble = Ensemble(combiner, calibrate)
-            ensemble.fit_scaled(train, temperatures, labels[~held], ids[~held])
+            ensemble.fit_scaled(train, temperatures, labels[rest], ids[rest])
             found[name][held] = ensemble.combine_scaled(test)
         for score, p in zip(scores, test, strict=True):
             score[:, held] = _row_scores(p, labels[held])
     losses = {name: -np.log(true_class(p, labels)) for name, p in found.items()}
     raw = [_summary(_row_scores(p, labels)) for p in probabilities]
     return CrossValidation(found, losses, raw, [_summary(score) for score in scores])
+
+
+def _folds(labels: np.ndarray, folds: int, ids: np.ndarray) -> np.ndarray:
+    if folds == 1:
+        return np.zeros(len(labels), np.int64)
+    fold = fold_numbers(labels, folds, ids)
+    if len(np.unique(fold)) < 2:
+        raise EnsembleError(
+            f"too few to cross-validate ({len(labels)} in one fold): give more samples, or take "
+            f"SoftVoting"
+        )
+    return fold
 
 
 def _row_scores(p: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -127,7 +139,7 @@ class Choice:
 
 
 def choose(
-    tables: Members, y: np.ndarray | None = None, *, calibrate: bool = True, folds: int = 5
+    tables: Predictions, y: np.ndarray | None = None, *, calibrate: bool = True, folds: int = 5
 ) -> Choice:
     """The simplest method that is not clearly worse than the best, by cross-validation.
 
@@ -144,6 +156,8 @@ def choose(
     Raises:
         EnsembleError: see :func:`cross_validate`.
     """
+    if folds < 2:
+        raise EnsembleError(f"choosing a method needs at least 2 folds, not {folds}")
     probabilities, labels, ids = labelled(tables, y)
     combiners = _candidates(probabilities)
     found = _cross_validate(combiners, probabilities, labels, ids, calibrate, folds)

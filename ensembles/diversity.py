@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensembles._base import Members, labelled
+from ensembles._base import Predictions, labelled
 from ensembles._errors import EnsembleError
 from ensembles.probabilities import true_class
 from ensembles.selection import member_losses
@@ -36,7 +36,7 @@ class Diversity:
     unsolved: float
 
     @classmethod
-    def of(cls, tables: Members, y: np.ndarray | None = None) -> Diversity:
+    def of(cls, tables: Predictions, y: np.ndarray | None = None) -> Diversity:
         """Compare members by pairs, and each with the rest.
 
         Args:

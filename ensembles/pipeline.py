@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 from ensembles._base import Combiner
 from ensembles._errors import EnsembleError
-from ensembles.calibration import scaled, temperature_of
+from ensembles.calibration import enough, scaled, temperature_of
 from ensembles.selection import BestMember, GreedySelection
 from ensembles.stacking import Stacking
 from ensembles.voting import GeometricVoting, HardVoting, SoftVoting, WeightedVoting
@@ -165,12 +165,17 @@ def _learned(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def member_temperatures(
-    probabilities: np.ndarray, labels: np.ndarray, calibrate: bool
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    calibrate: bool,
+    rows: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The best temperature of each member, or 1: float64 of shape (m,)."""
+    """The best temperature of each member on some rows, or 1: float64 of shape (m,)."""
     if not calibrate:
         return np.ones(len(probabilities))
-    return np.array([temperature_of(p, labels) for p in probabilities])
+    rows = np.arange(len(labels)) if rows is None else rows
+    rows = rows[enough(len(rows))]  # before anything is copied
+    return np.array([temperature_of(p[rows], labels[rows]) for p in probabilities])
 
 
 def rescaled(probabilities: np.ndarray, temperatures: np.ndarray) -> np.ndarray:

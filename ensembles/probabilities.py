@@ -33,14 +33,17 @@ def normalized(values: np.ndarray) -> np.ndarray:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities, float64, over the last axis."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return normalized(shifted)
+    """Probabilities over the last axis, of the logits' own precision."""
+    values = logits - logits.max(axis=-1, keepdims=True)
+    np.exp(values, out=values)
+    values /= values.sum(axis=-1, keepdims=True)
+    return values
 
 
 def log_probabilities(probabilities: np.ndarray, floor: float = FLOOR) -> np.ndarray:
-    """Their logarithm, float64, finite: what is below the floor counts as the floor."""
-    return np.log(np.maximum(probabilities.astype(np.float64), floor))
+    """Their logarithm, of the same precision, finite: what is below the floor counts as it."""
+    values = np.maximum(probabilities, probabilities.dtype.type(floor))
+    return np.asarray(np.log(values, out=values))
 
 
 def brier(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from ensembles._base import Combiner, labelled
 from ensembles._errors import EnsembleError
 from ensembles._folds import sample_keys
-from ensembles.calibration import scaled, temperature_of
+from ensembles.calibration import enough, scaled, temperature_of
 from ensembles.probabilities import log_loss, normalized, true_class
 from ensembles.voting import weighted_sum
 
@@ -132,7 +132,8 @@ def frugal(
 
     Sets are judged by the log loss of the mean of their probabilities: there is next to nothing to
     learn in it, so that trying many sets does not reward what fits noise. Up to 8 members all sets
-    are tried; above, the member that matters least is dropped again and again.
+    are tried; above, the member that matters least is dropped again and again. Of more than 5,000
+    samples that many, drawn at random, are looked at.
 
     Args:
         probabilities: of shape (m, n, k), of samples that no member was fitted on.
@@ -153,17 +154,8 @@ def frugal(
     for name, limit in (("within", within), ("budget", budget)):
         if limit is not None and not limit >= 0:
             raise EnsembleError(f"{name} must not be negative, but is {limit:g}")
-    if members <= _EXHAUSTIVE:
-        sets = _all_sets(members)
-    else:
-        sets = _nested_sets(true_class(probabilities, labels), price, budget)
-    affordable = []
-    for numbers in sets:
-        cost = float(price[list(numbers)].sum())
-        if budget is None or cost <= budget:
-            mean = probabilities[list(numbers)].mean(axis=0)
-            at_best = scaled(mean, temperature_of(mean, labels)) if calibrate else mean
-            affordable.append(Subset(numbers, log_loss(at_best, labels), cost))
+    rows = enough(len(labels))
+    affordable = _judged(probabilities[:, rows], labels[rows], price, budget, calibrate)
     if not affordable:
         raise EnsembleError(
             f"no member fits a budget of {budget:g}: the cheapest alone costs {price.min():.3g}"
@@ -171,8 +163,30 @@ def frugal(
     lowest = min(s.loss for s in affordable)
     if within is None:
         return min(affordable, key=lambda s: (s.loss, s.cost, s.members))
-    enough = [s for s in affordable if s.loss <= lowest + within]
-    return min(enough, key=lambda s: (len(s.members), s.loss, s.members))
+    sufficient = [s for s in affordable if s.loss <= lowest + within]
+    return min(sufficient, key=lambda s: (len(s.members), s.loss, s.members))
+
+
+def _judged(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    price: np.ndarray,
+    budget: float | None,
+    calibrate: bool,
+) -> list[Subset]:
+    """The sets of members within the budget, with their losses."""
+    if len(probabilities) <= _EXHAUSTIVE:
+        sets = _all_sets(len(probabilities))
+    else:
+        sets = _nested_sets(true_class(probabilities, labels), price, budget)
+    found = []
+    for numbers in sets:
+        cost = float(price[list(numbers)].sum())
+        if budget is None or cost <= budget:
+            mean = probabilities[list(numbers)].mean(axis=0)
+            at_best = scaled(mean, temperature_of(mean, labels)) if calibrate else mean
+            found.append(Subset(numbers, log_loss(at_best, labels), cost))
+    return found
 
 
 def _all_sets(members: int) -> list[tuple[int, ...]]:

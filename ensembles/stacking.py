@@ -86,4 +86,5 @@ class Stacking(Combiner):
 
 def _features(probabilities: np.ndarray) -> np.ndarray:
     """Log-probabilities side by side: of shape (n, m * k)."""
-    return np.concatenate([log_probabilities(p, _FLOOR) for p in probabilities], axis=1)
+    logs = [log_probabilities(p, _FLOOR) for p in probabilities]
+    return np.concatenate(logs, axis=1).astype(np.float64)

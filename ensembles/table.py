@@ -37,6 +37,10 @@ class PredictionTable:
     fingerprint: str
 
     def __post_init__(self) -> None:
+        for name in ("ids", "classes"):  # as pandas gives them, or bytes: joined by text
+            values = getattr(self, name)
+            if values.dtype.kind != "U":
+                object.__setattr__(self, name, values.astype(np.str_))
         if (self.ids.ndim, self.classes.ndim) != (1, 1):
             raise EnsembleError("a prediction table needs one id a sample and one name a class")
         if self.labels.dtype.kind not in "iu" or self.probabilities.dtype.kind != "f":

@@ -54,7 +54,7 @@ class GeometricVoting(_FixedWeights):
         total = np.zeros(probabilities.shape[1:])
         for weight, p in zip(self.weights_, probabilities, strict=True):
             if weight:
-                total += weight * log_probabilities(p)
+                total += float(weight) * log_probabilities(p)
         return softmax(total)
 
 
@@ -127,7 +127,7 @@ def weighted_sum(weights: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     total = np.zeros(probabilities.shape[1:])
     for weight, p in zip(weights, probabilities, strict=True):
         if weight:
-            total += weight * p
+            total += float(weight) * p  # of the precision of p: half the memory to move
     return total
 
 

@@ -77,13 +77,19 @@ class Run:
     @property
     def view(self) -> tuple[int, str]:
         """Side in pixels of the images that its network takes, and how they become square."""
-        return int(self.settings["size"]), str(self.settings["fit"])
+        try:
+            return int(self.settings["size"]), str(self.settings["fit"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ZooError(
+                f"{self.path / 'run.json'} tells no input size: the run is damaged; train it again"
+            ) from error
 
     @property
     def milliseconds(self) -> float | None:
         """Measured milliseconds an image of its network or networks; None where not measured."""
-        found = self.record.get("network", {}).get("ms_per_image")
-        return None if found is None else float(found)
+        network = self.record.get("network")
+        found = network.get("ms_per_image") if isinstance(network, dict) else None
+        return float(found) if isinstance(found, int | float) else None
 
     @property
     def classes(self) -> list[str]:
@@ -119,7 +125,11 @@ class Run:
         """
         if not (self.path / "ensemble.json").is_file():
             return None
-        return _read_json(self.path / "ensemble.json", "members", "ensemble")
+        found = _read_json(self.path / "ensemble.json", "members", "ensemble")
+        names = found["members"]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ZooError(f"{self.path / 'ensemble.json'} is damaged: it names no members")
+        return found
 
     @property
     def members(self) -> list[Run]:
@@ -198,11 +208,22 @@ def unfinished(folder: str | Path | None = None) -> list[str]:
     """Names of interrupted runs, the most recent first; not those that are being written."""
     root, found = runs_dir(folder), []
     for path in root.glob(".*.partial") if root.is_dir() else ():
-        lock = _lock(path) if _is_run(path) else None
+        lock = _lock(path) if _is_resumable(path) else None
         if lock is not None:
             found.append((os.fstat(lock).st_mtime, path.name[1 : -len(".partial")]))
             os.close(lock)
     return [name for _, name in sorted(found, reverse=True)]
+
+
+def _is_resumable(path: Path) -> bool:
+    """Whether a training was interrupted here, rather than anything that starts anew."""
+    try:
+        record = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        return not isinstance(record, dict) or record.get("kind") != "ensemble"
+    except OSError:
+        return False
+    except ValueError:
+        return True  # a damaged record is told when it is asked for
 
 
 def unfinished_record(name: str, folder: str | Path | None = None) -> dict[str, Any]:
@@ -271,17 +292,26 @@ class RunWriter:
         name: the run's name.
         folder: where runs lie.
         resume: go on with an interrupted run of this name.
+        resumable: whether it can be gone on with; otherwise nothing stays of an interrupted run.
 
     Raises:
         ZooError: the name is taken, or in use by another process.
     """
 
-    def __init__(self, name: str, folder: str | Path | None = None, resume: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: str | Path | None = None,
+        resume: bool = False,
+        *,
+        resumable: bool = True,
+    ) -> None:
         self.name = check_name(name)
         self._root = runs_dir(folder)
         self.target = self._root / name
         self.path = self._root / f".{name}.partial"
         self.resumed = resume
+        self._resumable = resumable
         if self.target.exists():
             raise ZooError(
                 f"there is a run {name!r} in {self._root} already: choose another --name, or "
@@ -301,8 +331,10 @@ class RunWriter:
                 f"run {self.name!r} is being written by another command: wait for it, or choose "
                 f"another --name"
             )
-        # a directory without a record was left by a kill before anything was done
-        if _is_run(self.path) and not self.resumed:
+        if not _is_resumable(self.path):  # left by a kill, and nothing can go on from it
+            with disk_errors(self.path):
+                _empty(self.path)
+        elif not self.resumed:
             os.close(lock)
             raise ZooError(
                 f"there is an unfinished run {self.name!r}: go on with --resume, or remove "
@@ -333,9 +365,18 @@ class RunWriter:
         hopeless = kind is not None and _is_hopeless(kind)
         saved = any((self.path / "checkpoints").glob("*.npz"))
         remove = not _is_run(self.path) or (not self.resumed and (hopeless or failed > saved))
+        remove |= not self._resumable
         if remove and not self._complete:
             shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _is_hopeless(kind: type[BaseException]) -> bool:

@@ -231,3 +231,26 @@ def test_a_saved_model_with_a_graph_of_another_is_not_loaded(
     with pytest.raises(ZooError) as raised:
         load_model(forge(tmp_path / "m.keras", evil, honest=honest))
     assert words in str(raised.value), raised.value
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_graph_of_tensorflow_1_that_writes_when_it_is_called_is_refused(tmp_path, writes):
+    tf1, place = tf.compat.v1, tmp_path / "m"
+    with tf.Graph().as_default(), tf1.Session() as session:
+        images = tf1.placeholder(tf.float32, (None, 8, 8, 3), "images")
+        kernel = tf1.get_variable("kernel", (3, 4))
+        save = tf.raw_ops.SaveV2(
+            prefix=str(tmp_path / "written"),
+            tensor_names=["kernel"],
+            shape_and_slices=[""],
+            tensors=[kernel],
+        )
+        with tf1.control_dependencies([save] if writes else []):
+            features = tf.reduce_mean(images, (1, 2)) @ kernel
+        session.run(tf1.global_variables_initializer())
+        tf1.saved_model.simple_save(session, str(place), {"x": images}, {"features": features})
+    if writes:
+        assert_refused(f"hub:{place}", "has the operation SaveV2")
+    else:
+        assert backbones.get(f"hub:{place}").features == 4
+    assert not list(tmp_path.glob("written*"))

@@ -1,6 +1,8 @@
 """``zoo ensemble`` on stored predictions: what it decides, writes, refuses, and shows."""
 
+import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -104,8 +106,6 @@ def test_stored_validation_predictions_come_from_fits_without_the_image(three):
         changed.save(run.path / "predictions" / "val.npz")
     after = zoo.ensemble(three, "stack", name="after").predictions("val")
     np.testing.assert_allclose(after.probabilities[row], before.probabilities[row], atol=0.02)
-    refit = zoo.ensemble(three, "stack", name="again").predictions("test")
-    assert refit.probabilities.shape == (150, 4)
 
 
 def test_members_with_folds_are_combined_on_out_of_fold_predictions(make_run):
@@ -149,8 +149,6 @@ def test_members_without_a_say_are_not_kept(make_run):
 
 
 def test_members_may_be_deleted_afterwards(three):
-    import shutil
-
     run = zoo.ensemble(three, "soft")
     for member in three:
         shutil.rmtree(member.path)
@@ -197,6 +195,69 @@ def test_an_interrupted_ensemble_leaves_nothing(three, monkeypatch, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         zoo.ensemble(three, name="e")
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["a", "b", "c"]
+
+
+def test_scaling_alone_is_no_gain(make_run):
+    """A combination that is one member alone is not distinguishable from it."""
+    runs = [make_run("bold", 1, 2.0), make_run("other", 2, 0.5)]
+    for split in ("val", "test"):
+        table = runs[0].predictions(split)
+        sharp = table.probabilities.astype(float) ** 4
+        sharp /= sharp.sum(axis=1, keepdims=True)
+        dataclasses.replace(table, probabilities=sharp.astype(np.float32)).save(
+            runs[0].path / "predictions" / f"{split}.npz"
+        )
+    against = zoo.ensemble(runs, "soft", weights=[1, 0]).record["combination"]
+    assert against["best_member"] == "bold"
+    assert against["against_best"]["by_log_loss"] == "not distinguishable"
+    assert abs(against["against_best"]["log_loss"]) < 1e-6
+
+
+def test_the_best_member_is_the_one_that_is_kept_alone(make_run):
+    runs = [make_run("calm", 1, 1.0), make_run("good", 2, 4.0), make_run("noise", 3, 0.0)]
+    found = zoo.ensemble(runs, "soft", min_gain=9.0).record["combination"]
+    assert found["method"] == "best"
+    assert found["members"] == [found["best_member"]]
+
+
+@pytest.mark.parametrize("left", ["members/a/model.keras", "members/zzz/run.json", "run.json"])
+def test_what_a_kill_left_behind_is_cleared(three, tmp_path, left):
+    path = tmp_path / "runs" / ".e.partial" / left
+    path.parent.mkdir(parents=True)
+    path.write_text('{"kind": "ensemble", "settings": {}}')
+    assert zoo.runs.unfinished() == []
+    run = zoo.ensemble(three, "soft", name="e")
+    assert sorted(p.name for p in (run.path / "members").iterdir()) == ["a", "b", "c"]
+
+
+def test_a_folder_that_cannot_be_a_runs_name_is_no_member(three, tmp_path):
+    odd = shutil.copytree(three[0].path, tmp_path / "my run")
+    with pytest.raises(ZooError, match="my run cannot be a member"):
+        zoo.ensemble([odd, three[1]])
+
+
+@pytest.mark.parametrize("names", [[1, 2], 5, None, ["../a", "b"], ["a"]])
+def test_a_damaged_list_of_members_is_a_sentence(three, names):
+    from zoo.evaluate.predictor import predictor
+
+    run = zoo.ensemble(three[:2], "soft")
+    content = json.loads((run.path / "ensemble.json").read_text())
+    (run.path / "ensemble.json").write_text(json.dumps({**content, "members": names}))
+    with pytest.raises(ZooError):
+        predictor(zoo.open_run(run.name))
+
+
+@pytest.mark.parametrize("method", ["weighted", "greedy", "stack"])
+def test_few_validation_images_teach_nothing(make_run, method):
+    runs = [make_run(n, i, splits={"val": 8, "test": 50}) for i, n in enumerate("ab")]
+    with pytest.raises(ZooError, match="8 are too few"):
+        zoo.ensemble(runs, method)
+
+
+@pytest.mark.parametrize("method", ["soft", "geometric", "vote", "auto"])
+def test_a_single_validation_image_is_enough_for_what_learns_nothing(make_run, method):
+    runs = [make_run(n, i, splits={"val": 1, "test": 50}) for i, n in enumerate("ab")]
+    assert len(zoo.ensemble(runs, method).predictions("val")) == 1
 
 
 def damage(run, split, content):
@@ -256,7 +317,8 @@ def test_damaged_members_are_refused_and_nothing_is_left(make_run, tmp_path, spo
         (["a", "b"], {"method": "stack", "weights": [1, 1]}, "goes with --method soft"),
         (["a", "b"], {"min_gain": -1}, "0 or more"),
         (["a", "b"], {"budget_ms": float("nan")}, "0 or more"),
-        (["a", "b"], {"budget_ms": 1}, "no member fits a budget of 1"),
+        (["a", "b"], {"budget_ms": 1}, "no member fits --budget-ms 1: the fastest takes 5 ms"),
+        (["a", "b"], {"method": "soft", "weights": ["x", 1]}, "weights must be numbers"),
         (["a", "untimed"], {"budget_ms": 100}, "--measure"),
         (["a", "b"], {"method": "soup"}, "same pretrained weights"),
         (["a", "wide"], {"method": "soup"}, "size is"),

@@ -30,6 +30,14 @@ def trained(digits_folder, tmp_path_factory):
         "folded": {"size": 16, "folds": 2},
         "refit": {"size": 16, "folds": 2, "refit": True},
         "one": {"size": 16, "weights": str(start), "unfreeze": "all", "epochs": 4},
+        "again": {
+            "size": 16,
+            "weights": str(start),
+            "unfreeze": "all",
+            "folds": 2,
+            "refit": True,
+            "epochs": 1,
+        },
         "two": {"size": 16, "weights": str(start), "unfreeze": "all", "epochs": 4, "seed": 5},
     }
     with pytest.MonkeyPatch.context() as patch:
@@ -88,9 +96,9 @@ def test_a_soup_can_be_a_member(trained):
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (("small", "folded"), "'folded' holds several"),
+        (("small", "folded"), "'folded' is a combination already"),
         (("small", "large"), "their size is 16 and 40"),
-        (("small", "refit"), "same pretrained weights"),
+        (("one", "again"), "'again' was refit on them"),
         (("small", "one"), "same pretrained weights"),
     ],
 )

@@ -176,3 +176,18 @@ def test_the_95_percent_intervals_cover_the_truth_as_often_as_they_say():
             covered[name] += found[name]["low"] <= true <= found[name]["high"]
     for name, count in covered.items():
         assert 0.90 <= count / draws <= 0.99, (name, count / draws)
+
+
+def test_the_interval_of_auc_covers_the_truth_also_with_few_images_of_a_class():
+    """Of two normal distributions a distance d apart, the area is Phi(d / sqrt(2))."""
+    rng, distance = np.random.default_rng(0), 1.5
+    truth = 0.8556
+    for positives, least in ((1, 0.9), (3, 0.75), (40, 0.9)):
+        labels = np.repeat([1, 0], [positives, 200])
+        hits = 0
+        for _ in range(100):
+            z = rng.normal(size=len(labels)) + distance * labels
+            p = 1 / (1 + np.exp(-z))
+            found = evaluate(labels, np.stack([1 - p, p], axis=1))["auc"]
+            hits += found["low"] <= truth <= found["high"]
+        assert hits / 100 >= least, positives

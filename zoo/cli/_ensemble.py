@@ -27,9 +27,9 @@ def ensemble_text(run: Run) -> str:
         _verdict(found["against_best"], found["best_member"]),
         _tried(found),
         _contributions(found, run),
-        _pairs(found, run),
+        _pairs(found),
     ]
-    if "calibration" in found:
+    if found.get("calibration"):
         parts.append(_calibration(found["calibration"], run))
     return "\n\n".join(part for part in parts if part)
 
@@ -41,9 +41,9 @@ def _fitted_on(found: Mapping[str, Any], run: Run) -> str:
 
 
 def _method(found: Mapping[str, Any], run: Run) -> str:
-    asked = found["reason"] == "asked for"
-    lines = [f"method  {found['method']}{', as asked for' if asked else ''}"]
-    if not asked:
+    reason = found["reason"]
+    lines = [f"method  {found['method']}{'' if reason else ', as asked for'}"]
+    if reason:
         lines.append(f"        {found['reason']} (on {_fitted_on(found, run)})")
     if found["method"] == "best":
         lines.append(f"        so this run is {found['members'][0]} alone")
@@ -132,7 +132,7 @@ def _contributions(found: Mapping[str, Any], run: Run) -> str:
     return table(headers, rows, right={1, 2, 3, 4, 5}) + f"\n{note}"
 
 
-def _pairs(found: Mapping[str, Any], run: Run) -> str:
+def _pairs(found: Mapping[str, Any]) -> str:
     names = [row["name"] for row in found["rows"]]
     if len(names) > _MOST:
         return ""

@@ -41,7 +41,7 @@ def command(runs: str | None, as_json: bool) -> None:
         click.echo(f"no runs in {runs_dir(runs)} yet: zoo finetune efficientnet")
         return
     if rows:
-        headers = ["run", "backbone", "data", "created", "test accuracy", "test log loss"]
+        headers = ["run", "model", "data", "created", "test accuracy", "test log loss"]
         click.echo(table(headers, [_cells(r) for r in rows]))
     for name in waiting:
         click.echo(f"unfinished: {name}  (zoo finetune --resume --name {name})")

@@ -54,11 +54,14 @@ def fetch(variants: tuple[str, ...], width: float | None, size: int | None, as_j
     that come with pip are fetched by pip.
     """
     import backbones
+    from zoo.errors import ZooError
     from zoo.progress import Silent, for_terminal
 
     given = {} if width is None else {"width": width}
     files = []
     for name in variants:  # all are checked before the first is fetched
+        if backbones.get(name).weights == "none":
+            raise ZooError(f"{name} is trained from scratch: there are no weights to fetch")
         spec, asked, options = backbones.check(name, size=size, options=given)
         files.append((spec, _published(spec, asked, options)))
     progress = Silent() if as_json else for_terminal()

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ensembles import Combiner
-from ensembles.choice import choose, cross_validate, summary
+from ensembles.choice import CrossValidation, choose, cross_validate, summary
 from ensembles.pipeline import METHODS, Ensemble
 from ensembles.selection import BestMember, frugal
+from ensembles.stacking import Stacking
 from ensembles.voting import GeometricVoting, SoftVoting, checked_weights
 from zoo.combine.members import Members
 from zoo.errors import ZooError, nearest
 
 CHOICES = ("auto", "soft", "weighted", "greedy", "stack", "geometric", "vote", "soup")
 _WEIGHTED = {"soft": SoftVoting, "geometric": GeometricVoting}
+_LEARNING = ("weighted", "greedy", "stack")
 _FEWEST = 20  # below it there is nothing to be learned from validation
 
 
@@ -72,9 +73,10 @@ class Decision:
         method: what combines them.
         ensemble: fitted on all of ``members``.
         held_out: probabilities for the samples it was fitted on, each by a fit without its fold.
-        reason: why this method, in words.
+        reason: why this method, in words; empty where it was asked for.
         losses: method to cross-validated log loss, of all that were tried.
-        calibration: name to ``{"raw", "calibrated"}``, of every member and of the combination.
+        calibration: name to ``{"raw", "calibrated"}``, of every member and of the combination;
+            empty where nothing is scaled.
         dropped: names of the members that have no say.
     """
 
@@ -91,91 +93,117 @@ class Decision:
 def decide(given: Members, request: Request) -> Decision:
     """Choose members and method, and fit.
 
+    Which members are kept within limits is chosen on all images that there are, so that the losses
+    shown for those that are left are a little too good, as is the choice among methods.
+
     Raises:
         ZooError, EnsembleError: weights that do not fit, a budget that nothing fits, members whose
-            speed is not known.
+            speed is not known, too few images to learn from.
     """
     if request.weights is not None:
         checked_weights(request.weights, len(given.runs))
-    asked = given.only(_affordable(given, request))
-    calibrate = request.calibrate and len(asked.labels) >= _FEWEST
-    combiner, reason, losses, validation = _method(asked, request, calibrate)
-    method = next(name for name, kind in METHODS.items() if type(combiner) is kind)
+    calibrate = request.calibrate and len(given.labels) >= _FEWEST
+    asked = given.only(_affordable(given, request, calibrate))
+    combiner, reason = _method(asked, request)
+    if combiner is None:
+        choice = choose(asked.tables, calibrate=calibrate)
+        combiner, reason = choice.combiner, choice.reason
+        losses, validation = choice.losses, choice.validation
+    else:
+        losses, validation = _validated(asked, combiner, calibrate)
+    method = _name(combiner)
     fitted = Ensemble(combiner, calibrate).fit(asked.tables)
-    used = fitted.used()
-    held_out = validation.probabilities[method]
-    calibration = {
-        name: {"raw": before, "calibrated": after}
-        for name, before, after in zip(
-            asked.names, validation.raw, validation.calibrated, strict=True
-        )
-    }
-    raw = _without_scaling(asked, method, combiner) if calibrate and method != "stack" else held_out
-    calibration["combined"] = {
-        "raw": summary(raw, asked.labels),
-        "calibrated": summary(held_out, asked.labels),
-    }
-    kept = asked.only(used)
+    kept = asked.only(fitted.used())
     return Decision(
         members=kept,
         method=method,
-        ensemble=fitted if len(used) == len(asked.runs) else fitted.restricted(used),
-        held_out=held_out,
+        ensemble=fitted.restricted(fitted.used()) if len(kept.runs) < len(asked.runs) else fitted,
+        held_out=validation.probabilities[method],
         reason=reason,
         losses=losses,
-        calibration=calibration,
+        calibration=_calibration(asked, combiner, validation) if calibrate else {},
         dropped=[name for name in given.names if name not in kept.names],
     )
 
 
-def _without_scaling(members: Members, method: str, combiner: Combiner) -> np.ndarray:
-    """Held-out probabilities of the combination of members as they are."""
-    found = cross_validate({method: combiner}, members.tables, calibrate=False)
-    return found.probabilities[method]
+def _name(combiner: Combiner) -> str:
+    return next(name for name, kind in METHODS.items() if type(combiner) is kind)
 
 
-def _affordable(members: Members, request: Request) -> Sequence[int]:
+def _affordable(members: Members, request: Request, calibrate: bool) -> Sequence[int]:
     """Numbers of the members to combine, all where no limit is set."""
     if request.min_gain is None and request.budget_ms is None:
         return range(len(members.runs))
     costs = [run.milliseconds for run in members.runs]
     unknown = [run.name for run, cost in zip(members.runs, costs, strict=True) if cost is None]
+    known = [cost for cost in costs if cost is not None]
     if request.budget_ms is not None and unknown:
         raise ZooError(
             f"the speed of {unknown[0]!r} was not measured, so --budget-ms cannot be kept: add "
             f"--measure"
         )
+    if request.budget_ms is not None and min(known) > request.budget_ms:
+        raise ZooError(
+            f"no member fits --budget-ms {request.budget_ms:g}: the fastest takes {min(known):.3g} "
+            f"ms an image"
+        )
     found = frugal(
         members.probabilities,
         members.labels,
-        [cost or 0.0 for cost in costs],
+        None if unknown else known,
         within=request.min_gain,
         budget=request.budget_ms,
-        calibrate=request.calibrate,
+        calibrate=calibrate,
     )
     return found.members
 
 
-def _method(
-    members: Members, request: Request, calibrate: bool
-) -> tuple[Combiner, str, dict[str, float], Any]:
-    """The combiner, why, the losses of all methods tried, and their cross-validation."""
+def _method(members: Members, request: Request) -> tuple[Combiner | None, str]:
+    """The combiner, None where it is to be chosen, and why; no reason where it was asked for."""
+    few = len(members.labels) < _FEWEST
     if len(members.runs) == 1:
-        combiner: Combiner = BestMember()
-        reason = f"within these limits {members.names[0]} is best alone"
-    elif request.method == "auto" and len(members.labels) >= _FEWEST:
-        found = choose(members.tables, calibrate=calibrate)
-        return found.combiner, found.reason, found.losses, found.validation
-    elif request.method == "auto":
-        combiner = SoftVoting()
+        return BestMember(), f"within these limits {members.names[0]} is best alone"
+    if request.method == "auto":
         reason = f"{len(members.labels)} images are too few to choose a method by"
-    elif request.weights is not None:
-        combiner = _WEIGHTED[request.method](list(request.weights))
-        reason = "asked for"
-    else:
-        combiner, reason = METHODS[request.method](), "asked for"
-    name = next(n for n, kind in METHODS.items() if type(combiner) is kind)
-    tried = {name: combiner, "best": BestMember()}
-    validation = cross_validate(tried, members.tables, calibrate=calibrate)
-    losses = {name: float(loss.mean()) for name, loss in validation.losses.items()}
-    return combiner, reason, losses, validation
+        return (SoftVoting(), reason) if few else (None, "")
+    if few and request.method in _LEARNING:
+        raise ZooError(
+            f"--method {request.method} learns from validation images, and {len(members.labels)} "
+            f"are too few: take --method soft, or train with more (--val-fraction, --folds)"
+        )
+    if request.weights is not None:
+        return _WEIGHTED[request.method](list(request.weights)), ""
+    if request.method == "stack":  # its strength is chosen once, not in every fold again
+        return Stacking(C=Stacking().fit(members.tables).C_), ""
+    return METHODS[request.method](), ""
+
+
+def _validated(
+    members: Members, combiner: Combiner, calibrate: bool
+) -> tuple[dict[str, float], CrossValidation]:
+    """Cross-validation of a method beside the best member, and their losses."""
+    tried = {_name(combiner): combiner, "best": BestMember()}
+    # what learns nothing needs no folds, and few images may all be in one
+    folds = 5 if len(members.labels) >= _FEWEST else 1
+    validation = cross_validate(tried, members.tables, calibrate=calibrate, folds=folds)
+    return {name: float(loss.mean()) for name, loss in validation.losses.items()}, validation
+
+
+def _calibration(
+    members: Members, combiner: Combiner, validation: CrossValidation
+) -> dict[str, dict[str, dict[str, float]]]:
+    """What scaling does to every member and to the combination."""
+    found = {
+        name: {"raw": before, "calibrated": after}
+        for name, before, after in zip(
+            members.names, validation.raw, validation.calibrated, strict=True
+        )
+    }
+    if not isinstance(combiner, Stacking):  # it has no temperature of its own
+        method = _name(combiner)
+        raw = cross_validate({method: combiner}, members.tables, calibrate=False)
+        found["combined"] = {
+            "raw": summary(raw.probabilities[method], members.labels),
+            "calibrated": summary(validation.probabilities[method], members.labels),
+        }
+    return found

@@ -17,8 +17,8 @@ from threadpoolctl import threadpool_limits
 from ensembles import PredictionTable
 from ensembles.comparison import compare
 from ensembles.diversity import Diversity
-from ensembles.pipeline import Ensemble
-from ensembles.probabilities import log_loss
+from ensembles.pipeline import Ensemble, member_temperatures, rescaled
+from ensembles.selection import BestMember
 from ensembles.voting import SoftVoting
 from zoo.combine.decide import Decision, Request, decide
 from zoo.combine.members import Members, open_members
@@ -67,13 +67,12 @@ def ensemble(
         ZooError, EnsembleError: one sentence that says what is wrong.
     """
     started, progress = time.perf_counter(), progress or Silent()
-    chosen = None if weights is None else tuple(map(float, weights))
-    request = Request(method, chosen, calibrate, min_gain, budget_ms)
+    request = Request(method, _numbers(weights), calibrate, min_gain, budget_ms)
     given = open_members(members, runs)
     name = name or free_name(f"ensemble-{given.runs[0].record['data']['name']}", runs)
     if measure:
         given = _measured(given, progress)
-    with RunWriter(name, runs) as writer, disk_errors(writer.path):
+    with RunWriter(name, runs, resumable=False) as writer, disk_errors(writer.path):
         if method == "soup":
             record = _soup(given, writer.path, progress)
         else:
@@ -84,6 +83,13 @@ def ensemble(
         record["seconds"] = {"total": round(time.perf_counter() - started, 3)}
         writer.write_record(record)
         return writer.complete()
+
+
+def _numbers(weights: Sequence[float] | None) -> tuple[float, ...] | None:
+    try:
+        return None if weights is None else tuple(map(float, weights))
+    except (TypeError, ValueError):
+        raise ZooError(f"weights must be numbers, not {weights!r:.60}") from None
 
 
 def _measured(members: Members, progress: Silent) -> Members:
@@ -122,6 +128,7 @@ def _combine(given: Members, decision: Decision, folder: Path) -> dict[str, Any]
             "weights": _weights(fitted),
             "dropped": decision.dropped,
             "reason": decision.reason,
+            "fitted_on": given.split,
             "losses": decision.losses,
             "calibration": decision.calibration,
             "temperatures": [*fitted.temperatures_.tolist(), float(fitted.temperature_)],
@@ -149,7 +156,8 @@ def _soup(given: Members, folder: Path, progress: Silent) -> dict[str, Any]:
             "method": "soup",
             "members": used,
             "dropped": [name for name in given.names if name not in used],
-            "reason": "asked for",
+            "reason": "",
+            "fitted_on": "val",
             "losses": soup.losses,
             "temperatures": [soup.temperature],
             **_beside(given, given.test(), soup.tables["test"], True),
@@ -162,21 +170,28 @@ def _beside(
 ) -> dict[str, Any]:
     """What the combination is to be seen beside: the members, their plain mean, the best of them.
 
-    The best member is the one of lowest log loss on validation, not on the test images.
+    The best member is the one of lowest log loss on validation, not on the test images. It is
+    compared at its best temperature where the combination is: scaling alone is no combining.
     """
-    losses = [log_loss(t.probabilities, t.labels) for t in given.tables]
-    best = int(np.argmin(losses))
-    plain = Ensemble(SoftVoting(), calibrate).fit(given.tables).predict_proba(test)
+    ids, labels, probabilities = given.tables[0].ids, given.labels, given.probabilities
+    temperatures = member_temperatures(probabilities, labels, calibrate)
+    known = rescaled(probabilities, temperatures)
+    best, plain = (
+        Ensemble(combiner, calibrate).fit_scaled(known, temperatures, labels, ids)
+        for combiner in (BestMember(), SoftVoting())
+    )
+    asked = rescaled(np.stack([table.probabilities for table in test]), temperatures)
+    alone = replace(combined, probabilities=best.combine_scaled(asked).astype(np.float32))
+    soft = plain.combine_scaled(asked)
     rows = [
         {"name": run.name, "ms_per_image": run.milliseconds, "test": run.metrics["test"]}
         for run in given.runs
     ]
     return {
-        "fitted_on": given.split,
         "rows": rows,
-        "soft": evaluate(test[0].labels, plain),
-        "best_member": given.names[best],
-        "against_best": compare(combined, test[best]).as_record(),
+        "soft": evaluate(combined.labels, soft),
+        "best_member": given.names[best.used()[0]],
+        "against_best": compare(combined, alone).as_record(),
         "diversity": _diversity(given),
     }
 

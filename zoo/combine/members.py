@@ -11,7 +11,7 @@ import numpy as np
 
 from ensembles import PredictionTable, align
 from zoo.errors import ZooError
-from zoo.runs import Run, open_run
+from zoo.runs import Run, check_name, open_run
 
 _SPLIT_SETTINGS = ("split_seed", "val_fraction", "test_fraction", "near_duplicates")
 
@@ -69,6 +69,12 @@ def open_members(names: Sequence[str | Path | Run], folder: str | Path | None = 
         given = f"only {str(getattr(names[0], 'name', names[0]))!r}" if names else "none"
         raise ZooError(f"an ensemble needs at least two members, not {given}: name more runs")
     runs = [name if isinstance(name, Run) else open_run(name, folder) for name in names]
+    runs = [run if run.name else Run(run.path.resolve()) for run in runs]  # given as "."
+    for run in runs:
+        try:
+            check_name(run.name)
+        except ZooError as error:
+            raise ZooError(f"the folder {run.path} cannot be a member: {error}") from None
     places = [run.path.resolve() for run in runs]
     for i, (run, place) in enumerate(zip(runs, places, strict=True)):
         if place in places[:i]:

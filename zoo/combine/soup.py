@@ -27,7 +27,18 @@ from zoo.settings import Settings
 if TYPE_CHECKING:
     import keras
 
-_SAME = ("backbone", "size", "fit", "blocks", "filters", "kernel_size", "dense_units", "batch_norm")
+_SAME = (
+    "backbone",
+    "size",
+    "fit",
+    "width",
+    "input_range",
+    "blocks",
+    "filters",
+    "kernel_size",
+    "dense_units",
+    "batch_norm",
+)
 
 
 @dataclass(frozen=True)
@@ -58,8 +69,13 @@ def check(members: Members) -> None:
     for run in members.runs:
         if run.kind != "finetune" or len(run.record["kept"]) != 1:
             raise ZooError(
-                f"a soup averages the weights of single networks, and {run.name!r} holds several: "
-                f"take --method soft"
+                f"a soup averages the weights of networks that were trained once, and {run.name!r} "
+                f"is a combination already: take --method soft"
+            )
+        if "folds" in run.record:
+            raise ZooError(
+                f"a soup is judged on validation images, and {run.name!r} was refit on them: take "
+                f"--method soft"
             )
     first, settings = members.runs[0], members.runs[0].settings
     for run in members.runs[1:]:

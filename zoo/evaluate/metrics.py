@@ -70,8 +70,10 @@ def _auc(labels: np.ndarray, p: np.ndarray) -> tuple[float, float]:
         areas.append(float(share[positive].mean()))
         for side in (positive, ~positive):
             count = int(side.sum())
-            # n - 1 in the variance: a single image tells nothing of how images vary
-            scale = math.sqrt(count / (count - 1)) if count > 1 else 0.0
+            if count == 1:  # it tells nothing of how images vary: at most as much as a coin does
+                added[side] += math.sqrt(areas[-1] * (1 - areas[-1]))
+                continue
+            scale = math.sqrt(count / (count - 1))  # n - 1 in the variance
             added[side] += (share[side] - areas[-1]) * scale / count
     if not areas:
         return math.nan, math.nan

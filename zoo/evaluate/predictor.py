@@ -93,6 +93,9 @@ def predictor(run: Run) -> Predictor:
             f"{run.path / 'ensemble.json'} is damaged: it combines {ensemble.n_members_} members "
             f"of {ensemble.n_classes_} classes, and there are {len(members)} of {len(classes)}"
         )
+    for member in members:
+        if set(member.classes) != set(classes):
+            raise ZooError(f"{member.path} is damaged: its classes are not those of {run.name!r}")
     columns = [[member.classes.index(name) for name in classes] for member in members]
     return Combined([predictor(member) for member in members], columns, ensemble)
 
