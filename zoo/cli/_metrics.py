@@ -28,7 +28,9 @@ def metrics_table(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str
 
 def where_and_when(run: Run) -> str:
     """Seconds of the stages that took any, and the run's path."""
-    spent = ", ".join(f"{k} {v:.0f} s" for k, v in run.record["seconds"].items() if v >= 0.5)
+    seconds = run.record["seconds"]
+    shown = [f"{k} {v:.0f} s" for k, v in seconds.items() if v >= 0.5]
+    spent = ", ".join(shown) or f"total {seconds['total']:.1f} s"
     return f"time  {spent}\nrun   {printable(str(run.path))}"
 
 
