@@ -184,7 +184,7 @@ def _beside(
     alone = replace(combined, probabilities=best.combine_scaled(asked).astype(np.float32))
     soft = plain.combine_scaled(asked)
     rows = [
-        {"name": run.name, "ms_per_image": run.milliseconds, "test": run.metrics["test"]}
+        {"name": run.name, "ms_per_image": run.milliseconds, "test": run.metrics.get("test", {})}
         for run in given.runs
     ]
     return {
