@@ -113,7 +113,7 @@ def _contributions(found: Mapping[str, Any], run: Run) -> str:
         found["rows"], diversity["losses"], diversity["contributions"], strict=True
     ):
         ms = row["ms_per_image"]
-        weight = weights.get(row["name"], 0.0 if row["name"] in found["dropped"] else None)
+        weight = weights.get(row["name"], 0.0 if weights else None)
         rows.append(
             [
                 row["name"],

@@ -156,7 +156,7 @@ def _soup(given: Members, folder: Path, progress: Silent) -> dict[str, Any]:
             "method": "soup",
             "members": used,
             "dropped": [name for name in given.names if name not in used],
-            "reason": "",
+            "reason": "" if used[1:] else f"no mean of weights is better than {used[0]} alone",
             "fitted_on": "val",
             "losses": soup.losses,
             "temperatures": [soup.temperature],
