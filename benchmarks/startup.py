@@ -15,7 +15,15 @@ import time
 from _table import print_table
 
 ROUNDS = 5
-COMMANDS = ["--help", "finetune --help", "predict --help", "show --help", "list", "runs"]
+COMMANDS = [
+    "--help",
+    "finetune --help",
+    "ensemble --help",
+    "predict --help",
+    "list",
+    "runs",
+    "weights list",
+]
 
 
 def seconds(command: list[str]) -> float:

@@ -17,7 +17,7 @@ from zoo.runs import Run
 if TYPE_CHECKING:
     import keras
 
-_ROUNDS = 5
+_ROUNDS = 3
 
 
 class Predictor(Protocol):
