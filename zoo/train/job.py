@@ -169,6 +169,7 @@ def _train(
     timings: Timings,
     progress: Silent,
 ) -> None:
+    """Prepare, train one member or one for each fold, evaluate, and write all of the run."""
     from zoo.keras_setup import import_keras, set_precision
 
     with timings.stage("import"):
