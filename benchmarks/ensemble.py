@@ -23,7 +23,7 @@ import numpy as np
 from _table import print_table
 
 from ensembles import PredictionTable
-from zoo.evaluate.metrics import evaluate
+from zoo.evaluate.tables import write_tables
 from zoo.runs import RunWriter
 
 BASE = "import numpy, scipy.optimize, sklearn.linear_model"
@@ -53,11 +53,11 @@ def make_member(folder: Path, name: str, seed: int, rows: int, classes: int) -> 
         "seconds": {"total": 0.0},
     }
     with RunWriter(name, folder) as writer:
-        (writer.path / "predictions").mkdir()
         (writer.path / "model.keras").touch()
+        tables = {}
         for split, number in (("val", 1), ("test", 2)):
             labels = np.random.default_rng(number).integers(0, classes, rows)
-            table = PredictionTable.of(
+            tables[split] = PredictionTable.of(
                 predictions(labels, classes, 100 * seed + number),
                 labels,
                 ids=[f"{split}/{i:06d}.jpg" for i in range(rows)],
@@ -65,9 +65,7 @@ def make_member(folder: Path, name: str, seed: int, rows: int, classes: int) -> 
                 split=split,
                 fingerprint="f",
             )
-            table.save(writer.path / "predictions" / f"{split}.npz")
-        metrics = {"test": evaluate(table.labels, table.probabilities)}
-        (writer.path / "metrics.json").write_text(json.dumps(metrics))
+        write_tables(writer.path, tables)
         writer.write_record(record)
         writer.complete()
 

@@ -117,7 +117,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
 def labelled(
     tables: Predictions, y: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Predictions' predictions (m, n, k), the labels (n,) and the samples' names or numbers (n,).
+    """Members' predictions (m, n, k), the labels (n,) and the samples' names or numbers (n,).
 
     Raises:
         EnsembleError: see :func:`stacked`; also no labels, no samples, labels out of range.
@@ -134,7 +134,7 @@ def labelled(
 
 
 def stacked(tables: Predictions, classes: np.ndarray | None = None) -> np.ndarray:
-    """Predictions' predictions as one array of shape (m, n, k).
+    """Members' predictions as one array of shape (m, n, k).
 
     Args:
         tables: see :class:`Combiner`.

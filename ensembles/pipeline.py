@@ -29,6 +29,18 @@ METHODS: dict[str, type[Combiner]] = {
 }
 
 
+def method_of(combiner: Combiner) -> str:
+    """Its name in ``METHODS``.
+
+    Raises:
+        EnsembleError: it is none of them.
+    """
+    for name, kind in METHODS.items():
+        if type(combiner) is kind:
+            return name
+    raise EnsembleError(f"{type(combiner).__name__} is none of {', '.join(METHODS)}")
+
+
 class Ensemble(Combiner):
     """Members at their best temperatures, combined, at the best temperature again.
 
@@ -102,12 +114,9 @@ class Ensemble(Combiner):
             EnsembleError: not fitted, or with a combiner that is not in ``METHODS``.
         """
         self.check_fitted()
-        method = next((n for n, kind in METHODS.items() if type(self.combiner_) is kind), None)
-        if method is None:
-            raise EnsembleError(f"{type(self.combiner_).__name__} is none of {', '.join(METHODS)}")
         names = self.combiner_.LEARNED
         return {
-            "method": method,
+            "method": method_of(self.combiner_),
             "classes": self.n_classes_,
             "temperatures": self.temperatures_.tolist(),
             "temperature": float(self.temperature_),

@@ -5,38 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import ClassVar
 
 import numpy as np
 
-from ensembles._base import Combiner, labelled
+from ensembles._base import labelled
 from ensembles._errors import EnsembleError
 from ensembles._folds import sample_keys
 from ensembles.calibration import enough, scaled, temperature_of
 from ensembles.probabilities import log_loss, normalized, true_class
-from ensembles.voting import weighted_sum
+from ensembles.voting import LinearPool
 
 _EXHAUSTIVE = 8  # members up to which all subsets are tried: 255 of them
 
 
-class BestMember(Combiner):
+class BestMember(LinearPool):
     """The member of lowest log loss, alone: what every combination has to beat.
 
     Attributes:
         weights_: float64 of shape (m,): one for that member.
     """
 
-    LEARNED: ClassVar = {"weights_": "m"}
-
     def _fit(self, probabilities: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> None:
         losses = member_losses(true_class(probabilities, labels))
         self.weights_ = np.eye(self.n_members_)[int(losses.argmin())]
 
-    def _combine(self, probabilities: np.ndarray) -> np.ndarray:
-        return normalized(weighted_sum(self.weights_, probabilities))
 
-
-class GreedySelection(Combiner):
+class GreedySelection(LinearPool):
     """Ensemble selection with replacement (Caruana et al. 2004, ICML), bagged.
 
     Starting from the best member, the one is added, again and again, that lowers the log loss of
@@ -53,8 +47,6 @@ class GreedySelection(Combiner):
     Attributes:
         weights_: float64 of shape (m,), not negative, sums to one.
     """
-
-    LEARNED: ClassVar = {"weights_": "m"}
 
     def __init__(self, rounds: int = 25, bags: int = 10, seed: int = 0) -> None:
         self.rounds = rounds
@@ -94,9 +86,6 @@ class GreedySelection(Combiner):
             elif size > counts.astype(bool).sum() + 5:
                 break  # it goes round among the same members
         return normalized(kept)
-
-    def _combine(self, probabilities: np.ndarray) -> np.ndarray:
-        return normalized(weighted_sum(self.weights_, probabilities))
 
 
 def member_losses(chosen: np.ndarray) -> np.ndarray:

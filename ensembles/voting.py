@@ -12,10 +12,21 @@ from ensembles._errors import EnsembleError
 from ensembles.probabilities import log_probabilities, normalized, softmax, true_class
 
 
-class _FixedWeights(Combiner):
-    """Members with weights that are given."""
+class LinearPool(Combiner):
+    """Base of methods that find weights and take the weighted mean of probabilities.
+
+    Attributes:
+        weights_: float64 of shape (m,), not negative, sums to one.
+    """
 
     LEARNED: ClassVar = {"weights_": "m"}
+
+    def _combine(self, probabilities: np.ndarray) -> np.ndarray:
+        return normalized(weighted_sum(self.weights_, probabilities))
+
+
+class _FixedWeights(LinearPool):
+    """Members with weights that are given."""
 
     def __init__(self, weights: Sequence[float] | None = None) -> None:
         self.weights = weights
@@ -33,9 +44,6 @@ class SoftVoting(_FixedWeights):
     Attributes:
         weights_: float64 of shape (m,), sums to one.
     """
-
-    def _combine(self, probabilities: np.ndarray) -> np.ndarray:
-        return normalized(weighted_sum(self.weights_, probabilities))
 
 
 class GeometricVoting(_FixedWeights):
@@ -74,7 +82,7 @@ class HardVoting(Combiner):
         return normalized(total)
 
 
-class WeightedVoting(Combiner):
+class WeightedVoting(LinearPool):
     """The weighted mean of probabilities with the weights of lowest log loss.
 
     The weights are those of a mixture whose components are fixed, so that each step of expectation
@@ -90,8 +98,6 @@ class WeightedVoting(Combiner):
         weights_: float64 of shape (m,), not negative, sums to one; what is below 0.001 is zero.
     """
 
-    LEARNED: ClassVar = {"weights_": "m"}
-
     def __init__(self, tolerance: float = 1e-5, max_iterations: int = 2000) -> None:
         self.tolerance = tolerance
         self.max_iterations = max_iterations
@@ -106,9 +112,6 @@ class WeightedVoting(Combiner):
                 break
             weights = normalized(weights * gain)
         self.weights_ = _pruned(weights, chosen)
-
-    def _combine(self, probabilities: np.ndarray) -> np.ndarray:
-        return normalized(weighted_sum(self.weights_, probabilities))
 
 
 def _pruned(weights: np.ndarray, chosen: np.ndarray) -> np.ndarray:

@@ -1,11 +1,9 @@
 """Modules of TF Hub as backbones: trainable, saved whole, and refused in one sentence."""
 
-import http.server
 import os
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import keras
@@ -253,26 +251,13 @@ def test_an_archive_is_as_good_as_the_folder(folder, tmp_path, inside):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["root", "tiny.tar.gz"]
 
 
-def test_a_module_comes_from_a_server_once(folder, tmp_path, monkeypatch):
-    asked = []
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args):
-            super().__init__(*args, directory=str(tmp_path / "served"))
-
-        def log_message(self, message, *_):
-            asked.append(self.path)
-
+def test_a_module_comes_from_a_server_once(folder, tmp_path, monkeypatch, server):
     shutil.make_archive(str(tmp_path / "served" / "1"), "gztar", folder)
     (tmp_path / "served" / "1.tar.gz").rename(tmp_path / "served" / "1")
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        name = f"hub:http://127.0.0.1:{server.server_port}/1"
-        backbone = backbones.build(name, size=SIZE)
-        server.shutdown()
-    assert asked == ["/1?tf-hub-format=compressed"]
+    name = f"hub:{server.address}/1"
+    backbone = backbones.build(name, size=SIZE)
+    assert server.asked == ["/1?tf-hub-format=compressed"]
     assert backbone.spec.name == name
     assert backbone.digest == built(folder).digest, "by TF Hub's convention the range is 0..1"
 

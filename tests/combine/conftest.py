@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 import zoo
 from ensembles import PredictionTable
-from zoo.evaluate.metrics import evaluate
+from zoo.evaluate.tables import write_tables
 from zoo.runs import RunWriter
 from zoo.settings import Settings
 from zoo.train.plan import resolve
@@ -34,6 +33,42 @@ def labels_of(split: str, n: int) -> np.ndarray:
     return np.random.default_rng(len(split)).integers(0, 4, n)
 
 
+def record_of(
+    root: Path, classes: list[str], images: int, settings: Mapping[str, Any], **data: str
+) -> dict[str, Any]:
+    """What ``run.json`` holds of a run on made-up animals."""
+    resolved = resolve(Settings.of({"backbone": "cnn", "data": "digits", **settings}))
+    counts = {split: [1] * len(classes) for split in ("train", "val", "test")}
+    return {
+        "kind": "finetune",
+        "status": "complete",
+        "created": "2026-01-01T00:00:00+00:00",
+        "settings": resolved.settings.as_dict(),
+        "classes": classes,
+        "data": {"name": "animals", "root": str(root), "images": images, "counts": counts, **data},
+        "weights": {"source": "none", "sha256": None},
+        "kept": [{"stage": "finetune", "best_epoch": 1, "temperature": 1.0}],
+        "seconds": {"total": 1.0},
+    }
+
+
+def table_of(
+    split: str, n: int, seed: int, skill: float, classes: list[str], fingerprint: str
+) -> PredictionTable:
+    """What a classifier says of a split, its columns in the order of ``classes``."""
+    labels = labels_of(split, n)
+    p = noisy(labels, 10 * seed + len(split), skill)
+    order = [CLASSES.index(c) for c in classes] if set(classes) == set(CLASSES) else list(range(4))
+    return PredictionTable.of(
+        p[:, order],
+        np.argsort(order)[labels],
+        ids=[f"{split}/{i}.jpg" for i in range(n)],
+        classes=classes,
+        split=split,
+        fingerprint=fingerprint,
+    )
+
+
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., zoo.Run]:
     """Maker of finished runs with the predictions of made-up classifiers.
@@ -46,55 +81,20 @@ def make_run(tmp_path: Path) -> Callable[..., zoo.Run]:
         seed: int = 0,
         skill: float = 2.0,
         *,
-        splits: Mapping[str, int] | None = None,
-        classes: list[str] | None = None,
-        fingerprint: str = "data",
-        split_fingerprint: str = "split",
+        splits: Mapping[str, int] = SIZES,
+        classes: list[str] = CLASSES,
         settings: Mapping[str, Any] | None = None,
         milliseconds: float | None = 5.0,
-        folder: Path | None = None,
+        fingerprint: str = "data",
+        split_fingerprint: str = "split",
     ) -> zoo.Run:
-        splits, classes = splits or SIZES, classes or CLASSES
-        order = [CLASSES.index(c) for c in classes] if set(classes) == set(CLASSES) else range(4)
-        resolved = resolve(Settings.of({"backbone": "cnn", "data": "digits", **(settings or {})}))
-        record = {
-            "kind": "finetune",
-            "status": "complete",
-            "created": "2026-01-01T00:00:00+00:00",
-            "settings": resolved.settings.as_dict(),
-            "classes": classes,
-            "data": {
-                "name": "animals",
-                "root": str(tmp_path),
-                "fingerprint": fingerprint,
-                "split_fingerprint": split_fingerprint,
-                "images": sum(splits.values()),
-                "counts": {s: [1] * len(classes) for s in ("train", "val", "test")},
-            },
-            "weights": {"source": "none", "sha256": None},
-            "network": {"precision": "float32", "ms_per_image": milliseconds},
-            "kept": [{"stage": "finetune", "best_epoch": 1, "temperature": 1.0}],
-            "seconds": {"total": 1.0},
-        }
-        with RunWriter(name, folder or tmp_path / "runs") as writer:
-            (writer.path / "predictions").mkdir()
+        data = {"fingerprint": fingerprint, "split_fingerprint": split_fingerprint}
+        record = record_of(tmp_path, classes, sum(splits.values()), settings or {}, **data)
+        record["network"] = {"precision": "float32", "ms_per_image": milliseconds}
+        tables = {s: table_of(s, n, seed, skill, classes, fingerprint) for s, n in splits.items()}
+        with RunWriter(name, tmp_path / "runs") as writer:
             (writer.path / "model.keras").write_bytes(b"no method but soup reads it")
-            metrics = {}
-            for split, n in splits.items():
-                labels = labels_of(split, n)
-                p = noisy(labels, 10 * seed + len(split), skill)
-                columns = np.argsort(order)
-                table = PredictionTable.of(
-                    p[:, list(order)],
-                    columns[labels],
-                    ids=[f"{split}/{i}.jpg" for i in range(n)],
-                    classes=classes,
-                    split=split,
-                    fingerprint=fingerprint,
-                )
-                table.save(writer.path / "predictions" / f"{split}.npz")
-                metrics[split] = evaluate(table.labels, table.probabilities)
-            (writer.path / "metrics.json").write_text(json.dumps(metrics))
+            write_tables(writer.path, tables)
             writer.write_record(record)
             return writer.complete()
 

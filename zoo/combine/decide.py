@@ -9,7 +9,7 @@ import numpy as np
 
 from ensembles import Combiner
 from ensembles.choice import CrossValidation, choose, cross_validate, summary
-from ensembles.pipeline import METHODS, Ensemble
+from ensembles.pipeline import METHODS, Ensemble, method_of
 from ensembles.selection import BestMember, frugal
 from ensembles.stacking import Stacking
 from ensembles.voting import GeometricVoting, SoftVoting, checked_weights
@@ -111,7 +111,7 @@ def decide(given: Members, request: Request) -> Decision:
         losses, validation = choice.losses, choice.validation
     else:
         losses, validation = _validated(asked, combiner, calibrate)
-    method = _name(combiner)
+    method = method_of(combiner)
     fitted = Ensemble(combiner, calibrate).fit(asked.tables)
     kept = asked.only(fitted.used())
     return Decision(
@@ -124,10 +124,6 @@ def decide(given: Members, request: Request) -> Decision:
         calibration=_calibration(asked, combiner, validation) if calibrate else {},
         dropped=[name for name in given.names if name not in kept.names],
     )
-
-
-def _name(combiner: Combiner) -> str:
-    return next(name for name, kind in METHODS.items() if type(combiner) is kind)
 
 
 def _affordable(members: Members, request: Request, calibrate: bool) -> Sequence[int]:
@@ -182,7 +178,7 @@ def _validated(
     members: Members, combiner: Combiner, calibrate: bool
 ) -> tuple[dict[str, float], CrossValidation]:
     """Cross-validation of a method beside the best member, and their losses."""
-    tried = {_name(combiner): combiner, "best": BestMember()}
+    tried = {method_of(combiner): combiner, "best": BestMember()}
     # what learns nothing needs no folds, and few images may all be in one
     folds = 5 if len(members.labels) >= _FEWEST else 1
     validation = cross_validate(tried, members.tables, calibrate=calibrate, folds=folds)
@@ -200,7 +196,7 @@ def _calibration(
         )
     }
     if not isinstance(combiner, Stacking):  # it has no temperature of its own
-        method = _name(combiner)
+        method = method_of(combiner)
         raw = cross_validate({method: combiner}, members.tables, calibrate=False)
         found["combined"] = {
             "raw": summary(raw.probabilities[method], members.labels),

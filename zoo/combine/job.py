@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from zoo.combine.decide import Decision, Request, decide
 from zoo.combine.members import Members, open_members
 from zoo.errors import ZooError, disk_errors
 from zoo.evaluate.metrics import evaluate
-from zoo.paths import new_file
+from zoo.evaluate.tables import write_tables
 from zoo.progress import Silent
 from zoo.runs import Run, RunWriter, environment, free_name, write_json
 
@@ -219,15 +219,6 @@ def _held_out(decision: Decision) -> dict[str, PredictionTable]:
         return {"val": table}
     named = decision.members.runs[0].predictions("val").ids
     return {"oof": table, "val": replace(table.rows(np.isin(table.ids, named)), split="val")}
-
-
-def write_tables(folder: Path, tables: Mapping[str, PredictionTable]) -> None:
-    """Write the predictions of each split, and their metrics."""
-    for split, table in tables.items():
-        with new_file(folder / "predictions" / f"{split}.npz") as temporary:
-            table.save(temporary)
-    metrics = {split: evaluate(t.labels, t.probabilities) for split, t in tables.items()}
-    write_json(folder / "metrics.json", metrics)
 
 
 _KEPT_FILES = ("run.json", "model.keras", "ensemble.json")

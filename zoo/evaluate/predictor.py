@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ensembles.pipeline import Ensemble
 from zoo.data.decode import View
 from zoo.errors import ZooError
 from zoo.evaluate.inference import BATCH, Inference
@@ -16,6 +15,8 @@ from zoo.runs import Run
 
 if TYPE_CHECKING:
     import keras
+
+    from ensembles.pipeline import Ensemble
 
 _ROUNDS = 3
 
@@ -86,6 +87,9 @@ def predictor(run: Run) -> Predictor:
     combination = run.combination
     if combination is None:
         return Single(run.model, run.view)
+    # imports scikit-learn, for which a single network must not wait
+    from ensembles.pipeline import Ensemble
+
     ensemble, members = Ensemble.of_record(combination["ensemble"]), run.members
     classes = run.classes
     if ensemble.n_members_ != len(members) or ensemble.n_classes_ != len(classes):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_softmax
 
+from ensembles import probabilities
+
 
 def log_loss(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> float:
     """Mean negative log-likelihood of labels (n,) under softmax(logits (n, k) / temperature)."""
@@ -14,5 +16,4 @@ def log_loss(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """Probabilities, float32 of shape (n, k)."""
-    scaled = log_softmax(logits.astype(np.float64) / temperature, axis=1)
-    return np.exp(scaled).astype(np.float32)
+    return probabilities.softmax(logits.astype(np.float64) / temperature).astype(np.float32)

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 import backbones
+from backbones import Backbone
 from ensembles import PredictionTable
 from zoo.data.dataset import Dataset, load
 from zoo.data.prepare import prepare
 from zoo.data.split import folds, split_off
 from zoo.errors import ZooError, disk_errors
-from zoo.evaluate.metrics import evaluate
 from zoo.evaluate.predictor import Single, milliseconds
+from zoo.evaluate.tables import write_tables
 from zoo.paths import new_file
 from zoo.progress import Silent
 from zoo.runs import (
@@ -27,7 +28,6 @@ from zoo.runs import (
     free_name,
     unfinished,
     unfinished_record,
-    write_json,
 )
 from zoo.settings import Settings
 from zoo.train.member import Inputs, Member, Timings, build_backbone, refit_member, train_member
@@ -189,28 +189,34 @@ def _train(
     inputs = Inputs(resolved, dataset, prepared, features)
     checkpoints = writer.path / "checkpoints"
     parameters, digest = backbone.model.count_params(), backbone.digest
+    oof = None
     if settings.folds:
         trained, oof = _train_folds(inputs, checkpoints, timings, progress)
-        kept = (
-            _refit(inputs, trained, checkpoints, timings, progress) if settings.refit else trained
-        )
     else:
-        member = train_member(
-            inputs,
-            backbone,
-            dataset.split.train,
-            dataset.split.val,
-            checkpoint=checkpoints / "last.npz",
-            timings=timings,
-            progress=progress,
-        )
-        trained, oof = [member], None
-        kept = trained
+        trained = [_train_once(inputs, backbone, checkpoints, timings, progress)]
+    kept = trained
+    if settings.refit:
+        kept = [_refit(inputs, trained, checkpoints, timings, progress)]
     record["weights"] = {"source": settings.weights, "sha256": digest}
     record["network"] = {"precision": precision, "backbone_parameters": parameters}
     with timings.stage("evaluate"):
         metrics = _evaluate(writer.path, inputs, kept, oof, progress)
     _write(writer.path, trained, kept, resolved.settings, metrics, record)
+
+
+def _train_once(
+    inputs: Inputs, backbone: Backbone, checkpoints: Path, timings: Timings, progress: Silent
+) -> Member:
+    """A member on the training rows of the split, chosen by its validation rows."""
+    return train_member(
+        inputs,
+        backbone,
+        inputs.data.split.train,
+        inputs.data.split.val,
+        checkpoint=checkpoints / "last.npz",
+        timings=timings,
+        progress=progress,
+    )
 
 
 def _train_folds(
@@ -247,9 +253,9 @@ def _train_folds(
 
 def _refit(
     inputs: Inputs, folds: list[Member], checkpoints: Path, timings: Timings, progress: Silent
-) -> list[Member]:
+) -> Member:
     """One member trained on everything that is not for testing."""
-    member = refit_member(
+    return refit_member(
         inputs,
         build_backbone(inputs.resolved),
         _pool(inputs.data),
@@ -258,7 +264,6 @@ def _refit(
         timings=timings,
         progress=progress,
     )
-    return [member]
 
 
 def _pool(data: Dataset) -> np.ndarray:
@@ -298,15 +303,10 @@ def _evaluate(
     else:
         rows["oof"] = _pool(inputs.data)
         tables |= {"oof": oof[rows["oof"]], "val": oof[split.val]}
-    (folder / "predictions").mkdir(exist_ok=True)
-    metrics = {}
-    for name in sorted(tables, key=("oof", "val", "test").index):
-        if len(tables[name]):
-            with new_file(folder / "predictions" / f"{name}.npz") as temporary:
-                _table(inputs, rows[name], tables[name], name).save(temporary)
-            metrics[name] = evaluate(inputs.labels[rows[name]], tables[name])
-    write_json(folder / "metrics.json", metrics)
-    return metrics
+    ordered = [name for name in ("oof", "val", "test") if len(tables.get(name, ()))]
+    return write_tables(
+        folder, {name: _table(inputs, rows[name], tables[name], name) for name in ordered}
+    )
 
 
 def _write(
