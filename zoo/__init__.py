@@ -19,14 +19,27 @@ if TYPE_CHECKING:
     from zoo.combine.job import ensemble
     from zoo.evaluate.predict import Prediction, predict
     from zoo.train.job import finetune
+    from zoo.tuning.job import sweep, tune
 
 __version__ = "0.1.0"
-__all__ = ["Prediction", "Run", "ZooError", "ensemble", "finetune", "open_run", "predict"]
+__all__ = [
+    "Prediction",
+    "Run",
+    "ZooError",
+    "ensemble",
+    "finetune",
+    "open_run",
+    "predict",
+    "sweep",
+    "tune",
+]
 
 _LAZY = {
     "ensemble": "zoo.combine.job",
     "finetune": "zoo.train.job",
     "predict": "zoo.evaluate.predict",
+    "sweep": "zoo.tuning.job",
+    "tune": "zoo.tuning.job",
     "Prediction": "zoo.evaluate.predict",
 }
 

@@ -149,6 +149,13 @@ class Settings:
         high=1.0,
         auto="0.8; 1 from scratch",
     )
+    head_rate: float = _option(
+        1.0,
+        "learning rate of the head relative to the peak",
+        group="training",
+        low=0.01,
+        high=100.0,
+    )
     patience: int = _option(
         4,
         "stop after this many epochs without a better validation loss; 0: never",
@@ -171,7 +178,8 @@ class Settings:
     )
     refit: bool = _option(
         False,
-        "with folds: keep one model trained on all their images instead of the fold models",
+        "train once more, on training and validation images together, for as many epochs as were "
+        "best on validation; with folds: keep that model instead of the fold models",
         group="training",
     )
     precision: str = _option(
@@ -197,6 +205,22 @@ class Settings:
         low=0.0,
         high=10.0,
         auto="chosen on validation for the head, none below",
+    )
+    head_l1: float | None = _option(
+        None,
+        "L1 penalty on the head's kernel",
+        group="regularization",
+        low=0.0,
+        high=10.0,
+        auto="as l1",
+    )
+    head_l2: float | None = _option(
+        None,
+        "L2 penalty on the head's kernel",
+        group="regularization",
+        low=0.0,
+        high=10.0,
+        auto="as l2, else chosen on validation",
     )
     dropout: float = _option(
         0.0, "dropout before the head while fine-tuning", group="regularization", low=0.0, high=0.95
@@ -243,6 +267,12 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         """Setting to value."""
         return dataclasses.asdict(self)
+
+    @property
+    def head_penalties(self) -> tuple[float, float | None]:
+        """L1 and L2 on the head; L2 is None where it is to be chosen on validation."""
+        l1 = self.l1 if self.head_l1 is None else self.head_l1
+        return l1, self.l2 if self.head_l2 is None else self.head_l2
 
     def network_options(self) -> dict[str, Any]:
         """Settings that only some backbones take, where they are given."""
@@ -337,25 +367,38 @@ def _checked(option: Option, value: Any, suffix: str) -> Any:
 _CONFIGS = (".toml", ".yaml", ".yml", ".json")
 
 
+def read_file(path: Path, what: str) -> Any:
+    """Content of a ``.toml``, ``.yaml`` or ``.json`` file.
+
+    Args:
+        path: the file.
+        what: it is, for messages.
+
+    Raises:
+        ZooError: missing, or not readable as its suffix says.
+    """
+    if path.suffix.lower() not in _CONFIGS:
+        raise ZooError(f"{what} {path} must end in .toml, .yaml or .json")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ZooError(f"there is no {what} {path}: check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ZooError(f"{what} {path} cannot be read: {error}") from error
+    try:
+        return _parse(text, path.suffix.lower())
+    except (ValueError, RecursionError) as error:  # yaml's is turned into a ValueError
+        first = " ".join(str(error).split())
+        raise ZooError(f"{what} {path} is not valid {path.suffix[1:]}: {first}") from error
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """Settings of a ``.toml``, ``.yaml`` or ``.json`` file; a run's ``run.json`` is one.
 
     Raises:
         ZooError: missing, not readable as its suffix says, or with an unknown setting.
     """
-    if path.suffix.lower() not in _CONFIGS:
-        raise ZooError(f"config file {path} must end in .toml, .yaml or .json")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ZooError(f"there is no config file {path}: check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ZooError(f"config file {path} cannot be read: {error}") from error
-    try:
-        values = _parse(text, path.suffix.lower())
-    except (ValueError, RecursionError) as error:  # yaml's is turned into a ValueError
-        first = " ".join(str(error).split())
-        raise ZooError(f"config file {path} is not valid {path.suffix[1:]}: {first}") from error
+    values = read_file(path, "config file")
     if not isinstance(values, dict):
         raise ZooError(f"config file {path} must hold settings by name, not {values!r:.60}")
     if isinstance(values.get("settings"), dict):

@@ -139,22 +139,19 @@ def kernels(made: Classifier) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("l1", "l2", "head_l2", "below", "top"),
-    [  # the last two: strengths of (L1, L2) that must come out, below and at the head
-        (0.0, None, 0.0, (0, 0), (0, 0)),
-        (0.0, None, 0.3, (0, 0), (0, 0.3)),
-        (0.0, 0.02, 0.3, (0, 0.02), (0, 0.02)),
-        (0.0, 0.0, 0.3, (0, 0), (0, 0)),
-        (0.01, None, 0.3, (0.01, 0), (0.01, 0.3)),
-        (0.01, 0.02, 0.3, (0.01, 0.02), (0.01, 0.02)),
+    ("below", "top"),  # strengths of (L1, L2)
+    [
+        ((0.0, 0.0), (0.0, 0.0)),
+        ((0.0, 0.0), (0.0, 0.3)),
+        ((0.0, 0.02), (0.0, 0.0)),
+        ((0.01, 0.0), (0.01, 0.3)),
+        ((0.01, 0.02), (0.05, 0.03)),
     ],
 )
-def test_the_penalties_are_those_asked_for_on_the_trained_kernels_alone(
-    l1, l2, head_l2, below, top
-):
+def test_the_penalties_are_those_asked_for_on_the_trained_kernels_alone(below, top):
     made = classifier()
     set_trainable(made, ["block2", "dense"], pretrained=False)
-    regularize(made, l1=l1, l2=l2, head_l2=head_l2)
+    regularize(made, l1=below[0], l2=below[1], head_l1=top[0], head_l2=top[1])
 
     def penalty(kernel: np.ndarray, strengths: tuple[float, float]) -> float:
         return strengths[0] * abs(kernel).sum() + strengths[1] * (kernel**2).sum()
@@ -170,8 +167,8 @@ def test_the_penalties_are_those_asked_for_on_the_trained_kernels_alone(
 def test_penalties_set_anew_replace_the_old_ones():
     made = classifier()
     set_trainable(made, ["dense"], pretrained=False)
-    regularize(made, l1=1.0, l2=1.0, head_l2=0.0)
-    regularize(made, l1=0.0, l2=0.0, head_l2=0.0)
+    regularize(made, l1=1.0, l2=1.0, head_l1=1.0, head_l2=1.0)
+    regularize(made, l1=0.0, l2=0.0, head_l1=0.0, head_l2=0.0)
     assert made.logits.losses == []
 
 

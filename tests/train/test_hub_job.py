@@ -160,7 +160,7 @@ def test_penalties_are_on_the_kernels_that_are_trained(module):
     backbone = backbones.build(f"hub:{module}", size=16, options={"input_range": "0..1"})
     made = make_classifier(backbone, None, 3, 0.0)
     set_trainable(made, list(backbone.blocks), pretrained=True)
-    regularize(made, l1=0.0, l2=0.5, head_l2=0.0)
+    regularize(made, l1=0.0, l2=0.5, head_l1=0.0, head_l2=0.5)
     penalized = {v.name for v in backbone.model.variables if v.regularizer is not None}
     assert penalized == {"conv.kernel", "project.weights"}
     kernels = [v.numpy() for v in backbone.model.trainable_variables]

@@ -12,6 +12,8 @@ from zoo.errors import ZooError
 # name, module and first line of help: listing the commands imports none of them
 _COMMANDS = {
     "finetune": "Train a classifier on a folder of images.",
+    "tune": "Search for the best settings, and train a run with them.",
+    "sweep": "Train with every combination of some settings.",
     "ensemble": "Combine finished runs into one that is better.",
     "predict": "Predict images with a finished run.",
     "list": "List the backbones.",

@@ -108,7 +108,8 @@ def _print_result(run: Run) -> None:
 
 def _kept(record: dict[str, Any]) -> str:
     """Which of probe and fine-tuning was kept, and why."""
-    lines, trained = [], record.get("folds", record["kept"])
+    trained = record.get("folds") or record.get("before_refit") or record["kept"]
+    lines = []
     for i, member in enumerate(trained, start=1):
         parts = [
             f"{stage} {member[stage]['val_loss']:.3f} ({member[stage]['val_accuracy']:.3f})"
@@ -121,10 +122,11 @@ def _kept(record: dict[str, Any]) -> str:
         if not member["best_epoch"] and "finetune" in member:
             reason = ": fine-tuning did not beat it"
         lines.append(f"{prefix}kept {what}{reason}; validation loss (accuracy): {', '.join(parts)}")
-    if "folds" in record:
+    if trained is not record["kept"]:
         epochs = record["kept"][0]["best_epoch"]
         what = f"{epochs} epochs of fine-tuning" if epochs else "the probe"
-        lines.append(f"refit on all of them: {what}, as most folds chose")
+        by = "as most folds chose" if "folds" in record else "as validation chose"
+        lines.append(f"refit on training and validation images: {what}, {by}")
     return "\n".join(lines)
 
 

@@ -72,7 +72,7 @@ def check(members: Members) -> None:
                 f"a soup averages the weights of networks that were trained once, and {run.name!r} "
                 f"is a combination already: take --method soft"
             )
-        if "folds" in run.record:
+        if run.settings.get("refit"):
             raise ZooError(
                 f"a soup is judged on validation images, and {run.name!r} was refit on them: take "
                 f"--method soft"

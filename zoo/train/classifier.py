@@ -105,20 +105,22 @@ def set_trainable(classifier: Classifier, blocks: list[str], *, pretrained: bool
                 layer.rate = 0.0  # stochastic depth would only blur what is frozen
 
 
-def regularize(classifier: Classifier, *, l1: float, l2: float | None, head_l2: float) -> None:
+def regularize(
+    classifier: Classifier, *, l1: float, l2: float, head_l1: float, head_l2: float
+) -> None:
     """Put penalties on the kernels that are trained; biases and normalization have none.
 
     Args:
         classifier: with its trainable blocks set.
-        l1, l2: strengths for all trained kernels, as in ``keras.regularizers.L1L2``; ``l2`` of
-            None means ``head_l2`` for the head and none below.
-        head_l2: the strength that the probe chose.
+        l1, l2: strengths for the trained kernels of the backbone, as in
+            ``keras.regularizers.L1L2``.
+        head_l1, head_l2: strengths for the head.
     """
     import keras
 
-    below = keras.regularizers.L1L2(l1=l1, l2=l2 or 0.0)
-    top = keras.regularizers.L1L2(l1=l1, l2=head_l2 if l2 is None else l2)
-    classifier.head.kernel.regularizer = top if l1 or top.l2 else None
+    below = keras.regularizers.L1L2(l1=l1, l2=l2)
+    top = keras.regularizers.L1L2(l1=head_l1, l2=head_l2)
+    classifier.head.kernel.regularizer = top if head_l1 or head_l2 else None
     for variable in classifier.backbone.model.trainable_variables:
         if _KERNEL.search(variable.name):
             variable.regularizer = below if l1 or l2 else None

@@ -7,6 +7,8 @@ finds them.
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -20,6 +22,15 @@ from zoo.progress import Silent
 def frozen_features(backbone: Backbone, prepared: Prepared, progress: Silent) -> np.ndarray:
     """Features of all samples of the catalogue: float32 of shape (n, d).
 
+    See :func:`features_file`.
+    """
+    features: np.ndarray = np.load(features_file(backbone, prepared, progress), allow_pickle=False)
+    return features[prepared.rows]
+
+
+def features_file(backbone: Backbone, prepared: Prepared, progress: Silent) -> Path:
+    """The ``.npy`` file of the features of all prepared images: float32 of shape (m, d).
+
     Args:
         backbone: with loaded weights; a random one has no features worth keeping.
         prepared: the decoded images.
@@ -31,8 +42,7 @@ def frozen_features(backbone: Backbone, prepared: Prepared, progress: Silent) ->
     parts = (prepared.key, backbone.spec.name, str(backbone.digest), backbone.model.compute_dtype)
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     file = cache_dir() / "features" / f"{key}.npy"
-    features = _stored(file, len(prepared.pixels))
-    if features is None:
+    if not _is_stored(file, len(prepared.pixels)):
         rows = np.arange(len(prepared.pixels))
         features = Inference(backbone.model).run(prepared.pixels, rows, progress, "features")
         header = {"descr": "<f4", "fortran_order": False, "shape": features.shape}
@@ -40,12 +50,11 @@ def frozen_features(backbone: Backbone, prepared: Prepared, progress: Silent) ->
         with new_file(file) as temporary, temporary.open("wb") as out:
             np.lib.format.write_array_header_1_0(out, header)
             out.write(features.data)
-    return features[prepared.rows]
+    return file
 
 
-def _stored(file: object, count: int) -> np.ndarray | None:
+def _is_stored(file: Path, count: int) -> bool:
     try:
-        features: np.ndarray = np.load(file, allow_pickle=False)  # type: ignore[arg-type]
-    except (OSError, ValueError, EOFError):
-        return None  # not there or damaged: computed anew
-    return features if len(features) == count else None
+        return len(np.load(file, allow_pickle=False, mmap_mode="r")) == count
+    except (OSError, ValueError, EOFError, TokenError):
+        return False  # not there or damaged: computed anew

@@ -11,7 +11,7 @@ import json
 import math
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from zoo.train.calibrate import log_loss
 from zoo.train.classifier import Classifier
 from zoo.train.optimizer import layer_rates, make_optimizer, schedule
 
+Watch = Callable[[Mapping[str, float]], None]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -39,6 +41,7 @@ class Plan:
         learning_rate: peak.
         optimizer: its name.
         layer_decay: rate of a block relative to the block above it.
+        head_rate: rate of the head relative to the peak.
         patience: epochs without improvement before stopping; 0: never.
         policy: augmentation.
         seed: of order and augmentation.
@@ -49,6 +52,7 @@ class Plan:
     learning_rate: float
     optimizer: str
     layer_decay: float
+    head_rate: float
     patience: int
     policy: Policy
     seed: int
@@ -127,6 +131,7 @@ def fit(
     checkpoint: Path,
     progress: Silent,
     name: str = "finetune",
+    watch: Watch | None = None,
 ) -> State:
     """Train the trainable part of a classifier and leave it with the weights of its best epoch.
 
@@ -140,6 +145,7 @@ def fit(
         checkpoint: file to go on from where it exists, written after every epoch.
         progress: shows the steps.
         name: of the step.
+        watch: called with the row of every epoch that is done; what it raises ends the training.
 
     Raises:
         ZooError: the loss is not a number, or the disk is full.
@@ -150,7 +156,8 @@ def fit(
     model = keras.Model(classifier.logits.inputs, classifier.logits.outputs)
     steps = batch_count(len(images.rows), plan.batch_size)
     rate = schedule(plan.learning_rate, steps * plan.epochs)
-    optimizer = make_optimizer(plan.optimizer, rate, layer_rates(classifier, plan.layer_decay))
+    rates = layer_rates(classifier, plan.layer_decay, plan.head_rate)
+    optimizer = make_optimizer(plan.optimizer, rate, rates)
     optimizer.build(model.trainable_variables)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     # XLA: two to ten times slower for these networks on a CPU
@@ -171,7 +178,7 @@ def fit(
                 steps_per_epoch=steps,
                 verbose=0,
                 shuffle=False,
-                callbacks=[_callback(work, judge, checkpoint, advance)],
+                callbacks=[_callback(work, judge, checkpoint, advance, watch)],
             )
     work.average.put(work.best)
     return state
@@ -237,7 +244,13 @@ class _Work:
             )
 
 
-def _callback(work: _Work, judge: Validation | Ending, checkpoint: Path, advance: Advance) -> Any:
+def _callback(
+    work: _Work,
+    judge: Validation | Ending,
+    checkpoint: Path,
+    advance: Advance,
+    watch: Watch | None,
+) -> Any:
     """What happens after every step and every epoch of ``fit``."""
     import keras
 
@@ -254,6 +267,8 @@ def _callback(work: _Work, judge: Validation | Ending, checkpoint: Path, advance
             seconds = time.perf_counter() - self.started
             advance(0, work.end_epoch(judge, logs, self.rate, seconds))
             _save(checkpoint, work)
+            if watch is not None:
+                watch(work.state.history[-1])
             self.model.stop_training = work.state.finished(work.plan, judge)
 
     return Epochs()

@@ -44,6 +44,7 @@ def finetune(
     runs: str | Path | None = None,
     config: str | Path | None = None,
     resume: bool = False,
+    study: Mapping[str, Any] | None = None,
     progress: Silent | None = None,
     **settings: Any,
 ) -> Run:
@@ -61,6 +62,7 @@ def finetune(
         runs: folder of the runs; ``ZOO_RUNS`` or ``./runs`` where None.
         config: settings from a ``.toml``, ``.yaml`` or ``.json`` file, or a ``run.json``.
         resume: go on with the interrupted run of this name, or the last interrupted one.
+        study: the search that the settings come from, for the record.
         progress: shows the steps; silent where None.
         **settings: see :class:`zoo.settings.Settings`.
 
@@ -77,10 +79,10 @@ def finetune(
     else:
         resolved = resolve(gather(backbone, data, config, settings, progress))
         name = name or _free_name(resolved, runs)
-    _fetch_weights(resolved, progress)
+    fetch_weights(resolved, progress)
     timings = Timings()
     with RunWriter(name, runs, resume) as writer, disk_errors(writer.path):
-        record = writer.read_record() if resume else _first_record(resolved)
+        record = writer.read_record() if resume else _first_record(resolved, study)
         writer.write_record(record)
         with timings.stage("scan"):
             dataset = load(resolved.settings, progress)
@@ -100,8 +102,12 @@ def _free_name(resolved: Resolved, runs: str | Path | None) -> str:
     return free_name(f"{backbones.short_name(resolved.spec.name)}-{data}", runs)
 
 
-def _fetch_weights(resolved: Resolved, progress: Silent) -> None:
-    """Published weights that are not here yet, or why not, before anything slow begins."""
+def fetch_weights(resolved: Resolved, progress: Silent) -> None:
+    """Fetch published weights that are not here yet, or say why not, before anything slow begins.
+
+    Raises:
+        BackboneError: they cannot be had.
+    """
     settings, spec = resolved.settings, resolved.spec
     assert settings.size is not None
     if settings.weights == "imagenet" and spec.files:
@@ -129,13 +135,14 @@ def _interrupted(
     return name, resolved
 
 
-def _first_record(resolved: Resolved) -> dict[str, Any]:
+def _first_record(resolved: Resolved, study: Mapping[str, Any] | None) -> dict[str, Any]:
     """What is known before the data was looked at: enough to resume from."""
     return {
         "kind": "finetune",
         "status": "running",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "settings": resolved.settings.as_dict(),
+        **({"study": dict(study)} if study else {}),
     }
 
 
@@ -200,7 +207,7 @@ def _train(
     record["weights"] = {"source": settings.weights, "sha256": digest}
     record["network"] = {"precision": precision, "backbone_parameters": parameters}
     with timings.stage("evaluate"):
-        metrics = _evaluate(writer.path, inputs, kept, oof, progress)
+        metrics = _evaluate(writer.path, inputs, trained, kept, oof, progress)
     _write(writer.path, trained, kept, resolved.settings, metrics, record)
 
 
@@ -290,16 +297,20 @@ def _predict(
 def _evaluate(
     folder: Path,
     inputs: Inputs,
-    members: list[Member],
+    trained: list[Member],
+    kept: list[Member],
     oof: np.ndarray | None,
     progress: Silent,
 ) -> dict[str, Any]:
-    """Predict validation and test, once; write the tables and give the metrics."""
+    """Predict validation and test, once; write the tables and give the metrics.
+
+    Validation is predicted by what was trained without it, also where a refit is kept.
+    """
     split = inputs.data.split
     rows = {"val": split.val, "test": split.test}
-    tables = {"test": _predict(members, inputs, split.test, progress)}
+    tables = {"test": _predict(kept, inputs, split.test, progress)}
     if oof is None:
-        tables["val"] = _predict(members, inputs, split.val, progress)
+        tables["val"] = _predict(trained, inputs, split.val, progress)
     else:
         rows["oof"] = _pool(inputs.data)
         tables |= {"oof": oof[rows["oof"]], "val": oof[split.val]}
@@ -320,10 +331,11 @@ def _write(
     """Write history, TensorBoard files and the model; note in the record what was kept."""
     from zoo.train.classifier import Served, served_model
 
-    histories = dict(enumerate((m.history for m in trained), start=settings.folds > 0))
+    several = settings.folds > 0 or settings.refit
+    histories = dict(enumerate((m.history for m in trained), start=several))
     record["kept"] = [_about_member(m) for m in kept]
     if settings.refit:
-        record["folds"] = [_about_member(m) for m in trained]
+        record["folds" if settings.folds else "before_refit"] = [_about_member(m) for m in trained]
         histories[0] = kept[0].history
     write_history(folder / "history.csv", histories)
     write_tensorboard(folder / "tensorboard", histories, settings, metrics)

@@ -24,7 +24,7 @@ from zoo.train.classifier import (
     regularize,
     set_trainable,
 )
-from zoo.train.fit import Ending, Plan, Validation, fit
+from zoo.train.fit import Ending, Plan, Validation, Watch, fit
 from zoo.train.plan import Resolved
 from zoo.train.probe import Head, choose_head, fit_head, soft_targets
 
@@ -162,6 +162,7 @@ def train_member(
     timings: Timings,
     progress: Silent,
     label: str = "finetune",
+    watch: Watch | None = None,
 ) -> Member:
     """Train on some rows of the catalogue, choose on others.
 
@@ -173,6 +174,7 @@ def train_member(
         timings: gets the stages' seconds.
         progress: shows the steps.
         label: of the fine-tuning step.
+        watch: see :func:`zoo.train.fit.fit`.
     """
     settings, labels = inputs.resolved.settings, inputs.labels
     weights = sample_weights(labels[train], inputs.classes, settings.class_weights)
@@ -200,6 +202,7 @@ def train_member(
                 checkpoint=checkpoint,
                 progress=progress,
                 name=label,
+                watch=watch,
             )
         best_epoch, history = state.best_epoch, state.history
         reached = min(history, key=lambda row: row["val_loss"])
@@ -222,8 +225,9 @@ def refit_member(
 ) -> Member:
     """Train on all rows that the folds had, with what the folds chose by their validation images.
 
-    Most folds decide between probe and fine-tuning, and between the weights and their average; the
-    median decides the number of epochs, the geometric mean the head's penalty and the temperature.
+    A training with one validation split counts as one fold. Most folds decide between probe and
+    fine-tuning, and between the weights and their average; the median decides the number of epochs,
+    the geometric mean the head's penalty and the temperature.
 
     Args:
         inputs: what all members share.
@@ -241,7 +245,8 @@ def refit_member(
             l2 = _middle([fold.stages["probe"]["l2"] for fold in folds])
             targets = soft_targets(labels[rows], inputs.classes, 0.0)
             features = inputs.features[rows]
-            head = fit_head(features, targets, l1=settings.l1, l2=l2, sample_weight=weights)
+            l1, _ = settings.head_penalties
+            head = fit_head(features, targets, l1=l1, l2=l2, sample_weight=weights)
     classifier = make_classifier(backbone, head, inputs.classes, settings.dropout)
     tuned = [fold for fold in folds if fold.best_epoch]
     if 2 * len(tuned) < len(folds):
@@ -273,7 +278,11 @@ def _unfreeze(resolved: Resolved, classifier: Classifier, head: Head | None) -> 
     settings = resolved.settings
     blocks = classifier.backbone.upper_blocks(settings.unfreeze or "all")
     set_trainable(classifier, blocks, pretrained=not resolved.from_scratch)
-    regularize(classifier, l1=settings.l1, l2=settings.l2, head_l2=head.l2 if head else 0.0)
+    head_l1, head_l2 = settings.head_penalties
+    if head_l2 is None:
+        head_l2 = head.l2 if head else 0.0
+    below = settings.l2 or 0.0
+    regularize(classifier, l1=settings.l1, l2=below, head_l1=head_l1, head_l2=head_l2)
 
 
 def _probe(
@@ -281,14 +290,13 @@ def _probe(
 ) -> Head:
     settings = inputs.resolved.settings
     targets = soft_targets(inputs.labels[train], inputs.classes, 0.0)
-    if settings.l2 is not None:
-        return fit_head(
-            features[train], targets, l1=settings.l1, l2=settings.l2, sample_weight=weights
-        )
+    l1, l2 = settings.head_penalties
+    if l2 is not None:
+        return fit_head(features[train], targets, l1=l1, l2=l2, sample_weight=weights)
     head, _ = choose_head(
         (features[train], targets),
         (features[val], inputs.labels[val]),
-        l1=settings.l1,
+        l1=l1,
         sample_weight=weights,
     )
     return head
@@ -309,6 +317,7 @@ def _plan(resolved: Resolved) -> Plan:
         learning_rate=s.learning_rate,
         optimizer=s.optimizer,
         layer_decay=s.layer_decay,
+        head_rate=s.head_rate,
         patience=s.patience,
         policy=Policy(s.augment, s.mix, s.flip),
         seed=derived_seed(s.seed, 1_000_000),

@@ -30,16 +30,21 @@ def schedule(peak: float, steps: int) -> keras.optimizers.schedules.LearningRate
     )
 
 
-def layer_rates(classifier: Classifier, decay: float) -> dict[int, float]:
-    """Learning rate of each trainable variable relative to the head's.
+def layer_rates(classifier: Classifier, decay: float, head: float = 1.0) -> dict[int, float]:
+    """Learning rate of each trainable variable relative to the peak.
 
     A block's rate is ``decay`` times the rate of the block above it (Clark et al. 2020, ELECTRA,
     arXiv 2003.10555; Howard and Ruder 2018, arXiv 1801.06146).
 
+    Args:
+        classifier: with its trainable blocks set.
+        decay: 1 gives all blocks the peak.
+        head: the head's own rate relative to the peak.
+
     Returns:
         ``id`` of the variable's TensorFlow value to its factor.
     """
-    factors = {id(v.value): 1.0 for v in classifier.head.trainable_variables}
+    factors = {id(v.value): head for v in classifier.head.trainable_variables}
     for depth, name in enumerate(reversed(list(classifier.backbone.blocks)), start=1):
         for layer in classifier.backbone.layers_of(name):
             factors.update({id(v.value): decay**depth for v in layer.trainable_variables})

@@ -31,7 +31,7 @@ class Resolved:
     """Settings with everything decided that was left open.
 
     Attributes:
-        settings: all of them, nothing None but ``l2``.
+        settings: all of them, nothing None but ``l2`` and the head's penalties.
         spec: the backbone.
         options: the backbone's own settings.
     """
@@ -119,8 +119,6 @@ def resolve(settings: Settings) -> Resolved:
             f"scratch, so use --unfreeze all, or give --weights"
         )
     backbones.upper_blocks(spec.name, spec.blocks_for(options), unfreeze)
-    if settings.refit and not settings.folds:
-        raise ZooError("--refit follows --folds: the folds say for how many epochs; add --folds 5")
     decided = settings.changed(
         backbone=spec.name,
         data=_absolute(settings.data),

@@ -29,6 +29,8 @@ COLUMNS = (
 def write_history(path: Path, histories: Mapping[int, History]) -> None:
     """A row an epoch; folds are numbered from 1, a training of its own or a refit is fold 0.
 
+    A refit without folds has the training that was judged by validation as fold 1.
+
     ``val_loss`` is the log loss at the best temperature, of the weights or of their running
     average, whichever is lower; ``averaged`` says which. A refit has no validation images: there
     ``averaged`` says which of the two is kept, and the columns of validation are empty.

@@ -1,0 +1,58 @@
+"""``zoo sweep GRID``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from zoo.cli._common import BackboneName, DataSource
+from zoo.cli._tune import show, study_options
+
+
+@click.command("sweep")
+@click.argument("grid", type=click.Path())
+@click.argument("backbone", type=BackboneName(), required=False)
+@click.option(
+    "--data", type=DataSource(), metavar="SRC", help="As of `zoo finetune`.  [default: elpv]"
+)
+@click.option(
+    "--refit/--no-refit",
+    default=False,
+    show_default=True,
+    help="Train a run with the best settings, on training and validation images together.",
+)
+@study_options
+def command(
+    grid: str,
+    backbone: str | None,
+    data: str | None,
+    pinned: tuple[str, ...],
+    weights: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train with every combination of some settings.
+
+    GRID is a .yaml, .toml or .json file: settings with lists of values, or (not in TOML) a list of
+    settings. Logged, resumed and shown like `zoo tune`; no run is trained at the end unless asked.
+
+    \b
+    Example of a grid:
+      backbone: [cnn, resnet20]
+      learning_rate: [1.0e-3, 3.0e-3]
+      mix: [none, cutmix]
+    """
+    import zoo
+    from zoo.progress import Silent, for_terminal
+    from zoo.tuning.space import pins
+
+    given = pins(pinned)
+    if weights:
+        given["weights"] = weights
+    progress = Silent() if as_json else for_terminal()
+    study = zoo.sweep(grid, backbone, data, progress=progress, **options, **given)
+    show(study, as_json)
+    if study.stopped.startswith("stopped"):
+        sys.exit(130)

@@ -1,0 +1,1 @@
+"""``zoo tune`` and ``zoo sweep``: which settings are best, judged by validation images alone."""

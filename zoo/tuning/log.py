@@ -1,0 +1,120 @@
+"""What is kept of the trials beside the storage: JSON Lines, TensorBoard HParams, MLflow."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import ZooError
+from zoo.paths import new_file
+from zoo.progress import printable
+from zoo.tuning.result import Row, Study
+
+_SCALARS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate")
+
+
+def write_jsonl(path: Path, rows: Sequence[Row]) -> None:
+    """A line a trial; written anew from the storage, so that no kill leaves half of it."""
+    with new_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=True) + "\n")
+
+
+def write_tensorboard(study: Study) -> None:
+    """HParams of every finished trial: ``tensorboard --logdir STUDY/tensorboard``."""
+    from zoo.keras_setup import import_keras
+
+    import_keras()
+    import tensorflow as tf
+    from tensorboard.plugins.hparams import api as hp
+
+    folder = study.path / "tensorboard"
+    shutil.rmtree(folder, ignore_errors=True)
+    names = sorted({name for row in study.rows for name in row["params"]})
+    metrics = [hp.Metric(f"val/{name}", display_name=name) for name in ("accuracy", "log_loss")]
+    with tf.summary.create_file_writer(str(folder)).as_default():
+        hp.hparams_config(hparams=[hp.HParam(name) for name in names], metrics=metrics)
+    for row in study.rows:
+        if row["state"] not in {"complete", "pruned"}:
+            continue
+        title = f"{row['stage']}-{row['trial']}"
+        with tf.summary.create_file_writer(str(folder / title)).as_default():
+            values = {
+                n: printable(v) if isinstance(v, str) else v for n, v in row["params"].items()
+            }
+            hp.hparams(values, trial_id=title)
+            for epoch in row["epochs"]:
+                for key in [key for key in _SCALARS if key in epoch]:
+                    tf.summary.scalar(f"epoch/{key}", epoch[key], step=int(epoch["epoch"]))
+            for key, value in _last_metrics(row).items():
+                tf.summary.scalar(f"val/{key}", value, step=0)
+
+
+def _last_metrics(row: Row) -> dict[str, float]:
+    """Metrics of a trial; of a pruned one, of its last epoch."""
+    if row["metrics"]:
+        return {k: v for k, v in row["metrics"].items() if v is not None}
+    if not row["epochs"]:
+        return {}
+    last = row["epochs"][-1]
+    return {"accuracy": last["val_accuracy"], "log_loss": last["val_loss"]}
+
+
+class Mlflow:
+    """Logs trials to an MLflow tracking server or folder.
+
+    Args:
+        uri: of the server, or a folder or database.
+        experiment: name of the study.
+
+    Raises:
+        ZooError: MLflow is not installed, or the server cannot be reached.
+    """
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        try:
+            from mlflow.tracking import MlflowClient
+        except ImportError:
+            raise ZooError("--mlflow needs MLflow: pip install 'zoo[mlflow]'") from None
+        self._uri = uri
+        try:
+            self._client = MlflowClient(tracking_uri=uri)
+            found = self._client.get_experiment_by_name(experiment)
+            self._experiment = (
+                found.experiment_id if found else self._client.create_experiment(experiment)
+            )
+        except Exception as error:  # MLflow, requests and SQLAlchemy raise their own
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ZooError(f"MLflow at {uri} cannot be used ({first[:300]})") from error
+
+    def log(self, row: Row) -> None:
+        """Log a finished trial.
+
+        Raises:
+            ZooError: the server cannot be reached.
+        """
+        title = f"{row['stage']}-{row['trial']}"
+        try:
+            run = self._client.create_run(self._experiment, run_name=title).info.run_id
+            for name, value in {**row["settings"], **row["params"]}.items():
+                self._client.log_param(run, name, value)
+            for epoch in row["epochs"]:
+                for key in [key for key in _SCALARS if key in epoch]:
+                    self._client.log_metric(run, key, epoch[key], step=int(epoch["epoch"]))
+            for key, value in _last_metrics(row).items():
+                self._client.log_metric(run, f"val_{key}", value)
+            for key in ("state", "reason", "seconds", "host"):
+                self._client.set_tag(run, key, str(row[key]))
+            done = row["state"] in {"complete", "pruned"}
+            self._client.set_terminated(run, "FINISHED" if done else "FAILED")
+        except Exception as error:
+            raise ZooError(f"MLflow at {self._uri} was lost ({error!s:.300})") from error
+
+
+def write_best(path: Path, settings: Mapping[str, Any]) -> None:
+    """The best settings, as ``zoo finetune --config`` takes them."""
+    with new_file(path) as temporary:
+        temporary.write_text(json.dumps(dict(settings), indent=2) + "\n", "utf-8")

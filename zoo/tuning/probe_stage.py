@@ -1,0 +1,189 @@
+"""Cheap first: penalties of the head and class weights, settled on frozen features.
+
+A trial is a convex fit of about a second, in this process and without TensorFlow; the backbone runs
+once, before the first.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.data.prepare import prepare
+from zoo.errors import ZooError
+from zoo.runs import write_json
+from zoo.settings import Settings
+from zoo.train.member import sample_weights
+from zoo.train.probe import Head, choose_head, fit_head, soft_targets
+from zoo.tuning.bench import Bench
+from zoo.tuning.book import Book
+from zoo.tuning.process import worker
+from zoo.tuning.score import better, measure, score
+from zoo.tuning.space import Point, Space
+
+DEFAULT_HEAD = "default"
+_KEPT = 3  # heads that fine-tuning may start from, beside the default one
+_APART = 0.1  # of a range, that two of them differ at least
+
+
+@dataclass(frozen=True)
+class Features:
+    """Frozen features and labels of what trials may see.
+
+    Attributes:
+        train, val: float32 of shape (n, d) and (m, d).
+        train_labels, val_labels: int64 of shape (n,) and (m,).
+        classes: number of classes.
+    """
+
+    train: np.ndarray
+    val: np.ndarray
+    train_labels: np.ndarray
+    val_labels: np.ndarray
+    classes: int
+
+
+def load_features(bench: Bench) -> Features:
+    """Features of training and validation images, computed by a process of its own where needed.
+
+    Raises:
+        ZooError: that process failed.
+    """
+    settings, dataset = bench.resolved.settings, bench.dataset
+    assert settings.size is not None
+    prepared = prepare(dataset.catalog, settings.size, settings.fit, bench.progress)
+    file = _known(bench, prepared.key) or _computed(bench)
+    features = np.load(file, mmap_mode="r", allow_pickle=False)
+    labels, split = dataset.catalog.labels, dataset.split
+    train, val = (features[prepared.rows[rows]] for rows in (split.train, split.val))
+    classes = len(dataset.catalog.classes)
+    return Features(train, val, labels[split.train], labels[split.val], classes)
+
+
+def _known(bench: Bench, key: str) -> Path | None:
+    """The file of an earlier command, which spares starting TensorFlow."""
+    try:
+        found = json.loads((bench.folder / "features.json").read_text("utf-8"))
+        file = Path(found["file"])
+        return file if found["key"] == key and file.is_file() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _computed(bench: Bench) -> Path:
+    job = {
+        "kind": "features",
+        "settings": bench.resolved.settings.as_dict(),
+        "split": bench.dataset.split_fingerprint(),
+    }
+    bench.progress.say("computing the frozen features, once")
+    with worker(job, bench.folder / "features.log") as made:
+        answer = next(made.answers(lambda: None), {})
+        if "done" in answer:
+            write_json(bench.folder / "features.json", answer["done"])
+            return Path(answer["done"]["file"])
+        why = answer.get("error") or made.why(made.end())
+    raise ZooError(f"the features could not be computed: {why}")
+
+
+def fitted(features: Features, settings: Settings) -> Head:
+    """The head that these settings give."""
+    kind = settings.class_weights
+    weights = sample_weights(features.train_labels, features.classes, kind)
+    targets = soft_targets(features.train_labels, features.classes, 0.0)
+    l1, l2 = settings.head_penalties
+    if l2 is not None:
+        return fit_head(features.train, targets, l1=l1, l2=l2, sample_weight=weights)
+    train, val = (features.train, targets), (features.val, features.val_labels)
+    return choose_head(train, val, l1=l1, sample_weight=weights)[0]
+
+
+def default_head(book: Book, features: Features, settings: Settings) -> Point:
+    """The head of the default settings, its penalty as their training would choose it."""
+    found = book.note("default_head")
+    if found is None:
+        head = fitted(features, settings)
+        l1, _ = settings.head_penalties
+        found = {"head_l1": l1, "head_l2": head.l2, "class_weights": settings.class_weights}
+        book.note("default_head", found)
+    return dict(found)
+
+
+def probe_stage(book: Book, space: Space, features: Features, bench: Bench, limit: int) -> None:
+    """Try heads until ``limit`` of them are tried, time is up, or Ctrl-C.
+
+    Args:
+        book: of this stage.
+        space: of the head's settings.
+        features: what they are fitted on and judged by.
+        bench: what trials share.
+        limit: number of trials.
+    """
+    settings = bench.resolved.settings
+    usual = default_head(book, features, settings)
+    if book.created:
+        point = {name: d.nearest_to(usual[name]) for name, d in space.items()}
+        book.enqueue([point], default=True)
+    distributions = {name: d.distribution() for name, d in space.items()}
+    begun, before = time.perf_counter(), book.counted()
+    with bench.progress.step("probe", limit) as advance:
+        advance(book.counted())
+        while not bench.why_stop():
+            trial = book.claim(limit, distributions)
+            if trial is None:
+                break
+            started = time.perf_counter()
+            tried = settings.changed(**{**usual, **trial.params})
+            metrics = _judged(fitted(features, tried), features, settings.calibrate)
+            trial.set_user_attr("metrics", metrics)
+            trial.set_user_attr("seconds", round(time.perf_counter() - started, 3))
+            reached = score(bench.metric, metrics, bench.val_count)
+            book.complete(trial, reached)
+            advance(1, f"{bench.metric} {metrics[bench.metric]:.3f}")
+    if done := book.counted() - before:
+        spent = time.perf_counter() - begun
+        bench.progress.say(f"{done} heads tried on frozen features in {spent:.0f} s")
+
+
+def _judged(head: Head, features: Features, calibrate: bool) -> dict[str, float | None]:
+    from ensembles.calibration import fit_temperature
+    from zoo.train.calibrate import softmax
+
+    logits, labels = head.logits(features.val), features.val_labels
+    temperature = fit_temperature(logits, labels) if calibrate else 1.0
+    return measure(labels, softmax(logits, temperature))
+
+
+def promising(book: Book, space: Space, metric: str, usual: Point) -> dict[str, Point]:
+    """The default head and the best ones that differ, by the names that fine-tuning knows."""
+    done = [t for t in book.trials if t.state.name == "COMPLETE"]
+    done.sort(key=lambda t: t.value or 0.0, reverse=better(metric, 1.0, 0.0))
+    kept: list[Mapping[str, Any]] = []
+    for trial in done:
+        if all(_differ(space, trial.params, other) for other in kept):
+            kept.append(trial.params)
+        if len(kept) == _KEPT:
+            break
+    names = [f"probe {i + 1}" for i in range(_KEPT)]
+    found = {DEFAULT_HEAD: usual}
+    for i, name in enumerate(names):
+        found[name] = {**usual, **(kept[min(i, len(kept) - 1)] if kept else {})}
+    return found
+
+
+def head_names() -> tuple[str, ...]:
+    """The names of :func:`promising`."""
+    return (DEFAULT_HEAD, *[f"probe {i + 1}" for i in range(_KEPT)])
+
+
+def _differ(space: Space, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return any(
+        one[n] != other[n] if d.choices else abs(d.position(one[n]) - d.position(other[n])) > _APART
+        for n, d in space.items()
+    )

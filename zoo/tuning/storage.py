@@ -1,0 +1,118 @@
+"""Where a study is kept: an SQLite file, a journal file, or a database that many machines reach."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import ZooError, disk_errors
+from zoo.paths import user_path
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+_WAIT = 60  # seconds for another process to finish writing, or for a server to answer
+
+
+def import_optuna() -> Any:
+    """Optuna, without its chatter."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    return optuna
+
+
+def open_storage(given: str | None, folder: Path) -> BaseStorage:
+    """The storage of a study.
+
+    Args:
+        given: ``journal:PATH``, or the URL of a database as SQLAlchemy takes it, such as
+            ``postgresql://user:password@host/name``; an SQLite file in ``folder`` where None.
+        folder: of the study.
+
+    Raises:
+        ZooError: it cannot be reached, or is no storage.
+    """
+    optuna = import_optuna()
+    if given is None:
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        given = f"sqlite:///{(folder / 'study.sqlite3').resolve()}"
+    if given.startswith("journal:"):
+        path = user_path(given.removeprefix("journal:"))
+        with storage_errors(given, opening=True), disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            backend = optuna.storages.journal.JournalFileBackend(str(path))
+            storage: BaseStorage = optuna.storages.JournalStorage(backend)
+            return storage
+    if "://" not in given:
+        raise ZooError(
+            f"--storage must be journal:PATH or the URL of a database such as "
+            f"postgresql://user@host/name, not {given!r}"
+        )
+    with storage_errors(given, opening=True):
+        made = optuna.storages.RDBStorage(given, engine_kwargs=_engine(given))
+        return optuna.storages.get_storage(made)
+
+
+def _engine(url: str) -> dict[str, Any]:
+    """What SQLAlchemy is told: wait for others, and notice a lost connection."""
+    waits = {"sqlite": {"timeout": _WAIT}, "postgresql": {"connect_timeout": _WAIT // 6}}
+    return {
+        "connect_args": waits.get(url.partition(":")[0].partition("+")[0], {}),
+        "pool_pre_ping": True,
+    }
+
+
+@contextmanager
+def storage_errors(given: str | None, *, opening: bool = False) -> Iterator[None]:
+    """Turn what goes wrong with a storage into a sentence.
+
+    Args:
+        given: its address.
+        opening: whether nothing but the storage is used in the block, so that any error is its own.
+
+    Raises:
+        ZooError: it cannot be reached, is damaged, or its driver is not installed.
+    """
+    import sqlalchemy.exc
+    from optuna.exceptions import StorageInternalError
+
+    failures = (sqlalchemy.exc.SQLAlchemyError, StorageInternalError)
+    try:
+        yield
+    except ZooError:
+        raise
+    except ImportError as error:
+        if not opening:
+            raise
+        raise ZooError(
+            f"storage {_shown(given)} needs a driver that is not installed: "
+            f"pip install 'zoo[postgres]' for PostgreSQL"
+        ) from error
+    except (*failures, OSError, ValueError, RuntimeError) as error:
+        if not (opening or isinstance(error, failures)):
+            raise
+        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+        lines = [line.strip() for line in str(cause or error).splitlines() if line.strip()]
+        said = lines[0] if lines else type(error).__name__
+        raise ZooError(
+            f"storage {_shown(given)} cannot be used ({said[:300]}): check the address, and that "
+            f"it can be reached from here"
+        ) from error
+
+
+def _shown(given: str | None) -> str:
+    """The address without its password."""
+    import sqlalchemy
+
+    if given is None or "://" not in given:
+        return given or "of the study"
+    try:
+        return sqlalchemy.engine.make_url(given).render_as_string(hide_password=True)
+    except sqlalchemy.exc.ArgumentError:
+        return given.partition("://")[0] + "://..."
