@@ -92,14 +92,21 @@ def _computed(bench: Bench) -> Path:
     raise ZooError(f"the features could not be computed: {why}")
 
 
-def fitted(features: Features, settings: Settings) -> Head:
-    """The head that these settings give."""
+def fitted(features: Features, settings: Settings, start: Head | None = None) -> Head:
+    """The head that these settings give.
+
+    Args:
+        features: what it is fitted on, and where its penalty is left open, chosen by.
+        settings: of the head.
+        start: a head to start from, which changes the time and, but for the tolerance, nothing
+            else: the problem is convex.
+    """
     kind = settings.class_weights
     weights = sample_weights(features.train_labels, features.classes, kind)
     targets = soft_targets(features.train_labels, features.classes, 0.0)
     l1, l2 = settings.head_penalties
     if l2 is not None:
-        return fit_head(features.train, targets, l1=l1, l2=l2, sample_weight=weights)
+        return fit_head(features.train, targets, l1=l1, l2=l2, sample_weight=weights, start=start)
     train, val = (features.train, targets), (features.val, features.val_labels)
     return choose_head(train, val, l1=l1, sample_weight=weights)[0]
 
@@ -127,6 +134,7 @@ def probe_stage(book: Book, space: Space, features: Features, bench: Bench, limi
     """
     settings = bench.resolved.settings
     usual = default_head(book, features, settings)
+    start = fitted(features, settings.changed(**usual))
     if book.created:
         point = {name: d.nearest_to(usual[name]) for name, d in space.items()}
         book.enqueue([point], default=True)
@@ -140,7 +148,7 @@ def probe_stage(book: Book, space: Space, features: Features, bench: Bench, limi
                 break
             started = time.perf_counter()
             tried = settings.changed(**{**usual, **trial.params})
-            metrics = _judged(fitted(features, tried), features, settings.calibrate)
+            metrics = _judged(fitted(features, tried, start), features, settings.calibrate)
             trial.set_user_attr("metrics", metrics)
             trial.set_user_attr("seconds", round(time.perf_counter() - started, 3))
             reached = score(bench.metric, metrics, bench.val_count)
