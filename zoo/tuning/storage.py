@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,8 +56,17 @@ def open_storage(given: str | None, folder: Path) -> BaseStorage:
             f"postgresql://user@host/name, not {given!r}"
         )
     with storage_errors(given, opening=True):
-        made = optuna.storages.RDBStorage(given, engine_kwargs=_engine(given))
+        made = optuna.storages.RDBStorage(_with_driver(given), engine_kwargs=_engine(given))
         return optuna.storages.get_storage(made)
+
+
+def _with_driver(url: str) -> str:
+    """The address with the PostgreSQL driver that is there: SQLAlchemy's default has changed."""
+    scheme, sign, rest = url.partition("://")
+    if scheme in {"postgres", "postgresql"}:
+        there = importlib.util.find_spec("psycopg2") is not None
+        scheme = "postgresql+psycopg2" if there else "postgresql+psycopg"
+    return f"{scheme}{sign}{rest}"
 
 
 def _engine(url: str) -> dict[str, Any]:
