@@ -79,3 +79,18 @@ def _as_somebody(folder):
         pytest.skip("PostgreSQL does not run as root")
     shutil.chown(folder, "nobody")
     return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+
+
+@pytest.fixture
+def zoo_command(capsys, monkeypatch):
+    """Call ``zoo ARGS`` in this process: exit code, standard output, standard error."""
+    from zoo import cli
+
+    def call(*args):
+        monkeypatch.setattr("sys.argv", ["zoo", *map(str, args)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        out = capsys.readouterr()
+        return stopped.value.code or 0, out.out, out.err
+
+    return call

@@ -102,7 +102,7 @@ def test_without_a_limit_only_what_is_enqueued_is_given_out(book):
 
 
 def test_another_direction_is_another_study(book, tmp_path):
-    with pytest.raises(ZooError, match="made for another metric"):
+    with pytest.raises(ZooError, match="made with another metric"):
         Book(open_storage(None, tmp_path), "b", "minimize")
 
 

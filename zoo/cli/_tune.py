@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -72,11 +73,21 @@ _OPTIONS = (
 
 
 def show(study: Study, as_json: bool) -> None:
-    """Print what a study found.
+    """Print what a study found, and exit with 130 where Ctrl-C ended it.
 
     Raises:
         ZooError: no trial was completed.
     """
+    interrupted = study.stopped.startswith("stopped")
+    if interrupted and not (study.ranked() or study.ranked("probe")):
+        click.echo("stopped before a trial was completed; the same command goes on", err=True)
+    else:
+        _print(study, as_json)
+    if interrupted:
+        sys.exit(130)
+
+
+def _print(study: Study, as_json: bool) -> None:
     if as_json:
         best = study.best
         print_json(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
@@ -54,5 +53,3 @@ def command(
     progress = Silent() if as_json else for_terminal()
     study = zoo.sweep(grid, backbone, data, progress=progress, **options, **given)
     show(study, as_json)
-    if study.stopped.startswith("stopped"):
-        sys.exit(130)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
@@ -79,8 +78,6 @@ def command(
     progress = Silent() if as_json else for_terminal()
     study = zoo.tune(backbone, data, progress=progress, **options, **given)
     show(study, as_json)
-    if study.stopped.startswith("stopped"):
-        sys.exit(130)
 
 
 def _print_space(

@@ -55,7 +55,7 @@ class Book:
             self.study = optuna.load_study(**common)
             self.created = False
         if self.study.direction.name.lower() != direction:
-            raise ZooError(f"study {name!r} was made for another metric: choose another --name")
+            raise ZooError(f"study {name!r} was made with another metric: choose another --name")
 
     @property
     def trials(self) -> list[FrozenTrial]:

@@ -1,0 +1,221 @@
+"""Whole studies on a small folder: killed, stopped, gone on with, and trained at the end."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import zoo
+from zoo.tuning.grid import points_of
+from zoo.tuning.job import seconds_of
+
+FIXED = {"size": 16, "blocks": 1, "filters": 4, "dense_units": 16, "near_duplicates": False}
+QUICK = {**FIXED, "flip": "none", "epochs": 2}
+
+
+def wait_for_epoch(file, process):
+    """Until the database has an epoch of a trial that is under way."""
+    for _ in range(1200):
+        assert process.poll() is None, "it ended by itself"
+        time.sleep(0.05)
+        try:
+            with sqlite3.connect(file) as db:
+                if db.execute("select count(*) from trial_intermediate_values").fetchone()[0]:
+                    return
+        except sqlite3.OperationalError:
+            continue
+    raise AssertionError("no epoch was reported")
+
+
+def started(call, cache):
+    env = {**os.environ, "ZOO_CACHE": str(cache)}
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"import sys, zoo.cli; sys.argv = ['zoo', *{call!r}]; zoo.cli.main()",
+        ],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def study(digits_folder, tmp_path_factory):
+    """A study that was killed in its first epoch and then gone on with."""
+    root = tmp_path_factory.mktemp("tune")
+    pins = [word for n, v in QUICK.items() for word in ("--set", f"{n}={v}")]
+    call = ["tune", "cnn", "--data", str(digits_folder), "--trials", "2", "--name", "s", *pins]
+    process = started([*call, "--runs", str(root / "runs")], root / "cache")
+    wait_for_epoch(root / "runs/studies/s/study.sqlite3", process)
+    process.kill()
+    process.communicate()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_CACHE", str(root / "cache"))
+        yield zoo.tune("cnn", digits_folder, trials=2, name="s", runs=root / "runs", **QUICK)
+
+
+def test_the_trial_in_flight_is_retried_once_and_counted_once(study):
+    states = [(r["state"], r["retry_of"], r["counts"]) for r in study.rows]
+    assert states[0] == ("killed", None, False)
+    assert ("complete", 0, True) in states
+    assert sum(r["counts"] for r in study.rows) == 2
+    assert study.rows[0]["params"] == next(r for r in study.rows if r["retry_of"] == 0)["params"]
+    assert study.default["retry_of"] == 0
+
+
+def test_every_trial_is_logged_with_settings_epochs_and_reason(study):
+    lines = (study.path / "trials.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert rows == study.rows
+    for row in rows:
+        if row["state"] == "complete":
+            assert [e["epoch"] for e in row["epochs"]] == [1, 2]
+            assert row["settings"]["blocks"] == 1
+            assert row["seconds"] > 0
+            assert set(row["metrics"]) == {"accuracy", "f1", "auc", "log_loss"}
+    assert "killed" in rows[0]["reason"]
+
+
+def test_tensorboard_has_the_trials_as_hparams(study):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    best = study.best
+    folder = study.path / "tensorboard" / f"finetune-{best['trial']}"
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    events.Reload()
+    assert "_hparams_/session_start_info" in events.summary_metadata
+    assert len(events.Tensors("epoch/val_loss")) == 2
+    stored = events.Tensors("val/accuracy")[0].tensor_proto
+    assert float(make_ndarray(stored)) == pytest.approx(best["metrics"]["accuracy"])
+
+
+def test_the_best_settings_are_a_run_trained_on_train_and_validation(study):
+    (run,) = study.runs.values()
+    assert run.name == "cnn-digits-tuned-1"
+    assert run.record["study"]["name"] == "s"
+    assert run.settings["refit"]
+    assert run.settings["learning_rate"] == study.best["settings"]["learning_rate"]
+    assert len(run.record["kept"]) == len(run.record["before_refit"]) == 1
+    assert run.record["kept"][0]["best_epoch"] == run.record["before_refit"][0]["best_epoch"]
+    # validation was predicted by the training that had not seen it, which is the trial's own
+    val = run.predictions("val")
+    trial = np.load(study.path / "trials" / str(study.best["trial"]) / "val.npy")
+    np.testing.assert_allclose(val.probabilities, trial, atol=1e-5)
+    stored = run.metrics["val"]["accuracy"]["value"]
+    assert stored == pytest.approx(study.best["metrics"]["accuracy"])
+
+
+def test_the_same_call_again_finds_everything_done(study, digits_folder, monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE", str(study.path.parents[2] / "cache"))
+    runs = study.path.parents[1]
+    began = time.monotonic()
+    again = zoo.tune("cnn", digits_folder, trials=2, name="s", runs=runs, **QUICK)
+    assert again.rows == study.rows
+    assert {n: r.path for n, r in again.runs.items()} == {n: r.path for n, r in study.runs.items()}
+    assert time.monotonic() - began < 30
+    assert not list(runs.glob(".*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"metric": "log_loss"}, "made with another metric"),
+        ({"metric": "f1"}, r"made with another metric \(accuracy, not f1\)"),
+        ({"backbone": "resnet20", "blocks": None}, "made with another backbone"),
+        ({"split_seed": 3}, "made with other images or another split"),
+        ({"seed": 3}, "made with other fixed settings"),
+        ({"learning_rate": 1e-3}, "made with another search space"),
+    ],
+)
+def test_a_study_of_something_else_is_refused(study, digits_folder, monkeypatch, changes, words):
+    monkeypatch.setenv("ZOO_CACHE", str(study.path.parents[2] / "cache"))
+    call = {"backbone": "cnn", "trials": 2, "name": "s", "runs": study.path.parents[1]}
+    call |= {**QUICK, **changes}
+    if changes.get("backbone"):
+        for name in ("filters", "dense_units", "size"):
+            call.pop(name)
+    before = (study.path / "trials.jsonl").stat().st_mtime_ns
+    with pytest.raises(zoo.ZooError, match=words) as error:
+        zoo.tune(data=digits_folder, **call)
+    assert "\n" not in str(error.value)
+    assert (study.path / "trials.jsonl").stat().st_mtime_ns == before
+
+
+def test_ctrl_c_ends_after_the_epoch_and_failures_do_not_end_a_sweep(
+    digits_folder, tmp_path, space_file, zoo_command
+):
+    bad = tmp_path / "bad.weights.h5"
+    bad.write_bytes(b"no weights")
+    grid = space_file(f"- {{lr: 1.0e-3}}\n- {{weights: {bad}}}\n", "grid.yaml")
+    pins = [word for n, v in QUICK.items() for word in ("--set", f"{n}={v}")]
+    call = ["sweep", str(grid), "cnn", "--data", str(digits_folder), "--name", "g", *pins]
+    process = started(call, tmp_path / "cache")
+    wait_for_epoch(tmp_path / "runs/studies/g/study.sqlite3", process)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "stopped before a trial was completed; the same command goes on" in said
+    rows = (tmp_path / "runs/studies/g/trials.jsonl").read_text().splitlines()
+    assert json.loads(rows[0])["state"] == "interrupted"
+    code, out, said = zoo_command(*call)
+    assert code == 0, said
+    assert "2 trials trained: 1 interrupted, 1 failed, 1 complete" in out
+    assert (tmp_path / "runs/studies/g/study.html").exists()
+    assert not [p for p in (tmp_path / "runs").iterdir() if p.name != "studies"]  # no refit
+
+
+@pytest.mark.parametrize(
+    ("content", "count"),
+    [
+        ({"lr": [1e-3, 2e-3], "mix": ["none", "cutmix", "both"]}, 6),
+        ({"lr": [1e-3, 1e-3], "epochs": 3}, 1),
+        ([{"lr": 1e-3}, {"mix": "both", "epochs": 2}], 2),
+        ({"backbone": ["cnn", "resnet20"]}, 2),
+    ],
+)
+def test_grids(content, count):
+    points = points_of(content, "the grid")
+    assert len(points) == count
+    assert all("lr" not in p for p in points)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({}, "must hold settings with lists"),
+        ([], "must hold settings with lists"),
+        ("lr", "must hold settings with lists"),
+        ({"lr": []}, "has no values"),
+        ({"lr": [50]}, "must be 1e-08 to 10, not 50"),
+        ({"epoch": [1]}, "did you mean 'epochs'"),
+        ([3], "must list settings, not 3"),
+        ({"seed": list(range(200)), "epochs": list(range(1, 100))}, "has 19800 combinations"),
+    ],
+)
+def test_what_is_no_grid(content, words):
+    with pytest.raises(zoo.ZooError, match=words):
+        points_of(content, "the grid")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1h", 3600), ("30m", 1800), ("90s", 90), ("90", 90), (90, 90), ("1h30m", 5400)],
+)
+def test_times(text, seconds):
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "", "0", "-5", "1d", "1.2.3h"])
+def test_what_is_no_time(text):
+    with pytest.raises(zoo.ZooError, match="timeout must be a time"):
+        seconds_of(text)

@@ -1,0 +1,185 @@
+"""What is made of the trials: ranks, edges, diverse members, importances, the page."""
+
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from zoo.errors import ZooError
+from zoo.tuning import result
+from zoo.tuning.book import Book
+from zoo.tuning.finetune_stage import work_folder
+from zoo.tuning.log import write_jsonl
+from zoo.tuning.page import page
+from zoo.tuning.result import Study, diverse, edges, importances, ranked, rows_of
+from zoo.tuning.space import Dimension
+from zoo.tuning.storage import open_storage
+
+SPACE = {
+    "learning_rate": Dimension("learning_rate", 1e-4, 1e-2, log=True),
+    "epochs": Dimension("epochs", 2, 12, whole=True),
+    "mix": Dimension("mix", choices=("none", "cutmix")),
+}
+
+
+def row(number, score, state="complete", **more):
+    params = {"learning_rate": 10.0 ** (-4 + number / 10), "epochs": 2 + number, "mix": "none"}
+    loss = 1 - (score or 0.0)
+    metrics = {"accuracy": score, "f1": score, "auc": 0.9, "log_loss": loss}
+    usual = {
+        "stage": "finetune",
+        "trial": number,
+        "state": state,
+        "reason": "",
+        "score": score,
+        "metrics": metrics if state == "complete" else {},
+        "params": params,
+        "settings": params,
+        "epochs": [],
+        "seconds": 1.0,
+        "default": number == 0,
+        "counts": True,
+        "retry_of": None,
+    }
+    return {**usual, **more}
+
+
+def study(rows, path, metric="accuracy"):
+    return Study("s", path, metric, rows, {"finetune": SPACE}, {}, [])
+
+
+def test_the_best_is_first_and_others_than_complete_are_out(tmp_path):
+    rows = [row(0, 0.7), row(1, 0.9), row(2, 0.99, state="pruned"), row(3, 0.8)]
+    assert [r["trial"] for r in ranked(rows, "finetune", "accuracy")] == [1, 3, 0]
+    assert [r["trial"] for r in ranked(rows, "finetune", "log_loss")] == [0, 3, 1]
+    found = study(rows, tmp_path)
+    assert found.best["trial"] == 1
+    assert found.default["trial"] == 0
+    with pytest.raises(ZooError, match="no trial of study 's' was completed"):
+        _ = study(rows[2:3], tmp_path).best
+
+
+@pytest.mark.parametrize(
+    ("dimension", "value", "words"),
+    [
+        (SPACE["learning_rate"], 0.0098, "upper end of 0.0001 to 0.01: try low 0.0001, high 0.1"),
+        (SPACE["learning_rate"], 1e-4, "lower end of 0.0001 to 0.01: try low 1e-05, high 0.01"),
+        (SPACE["learning_rate"], 1e-3, None),
+        (SPACE["epochs"], 12, "upper end of 2 to 12: try low 2, high 22"),
+        (SPACE["epochs"], 2, "lower end of 2 to 12: try low 1, high 12"),
+        (SPACE["mix"], "cutmix", None),  # no order, so no end
+        (Dimension("dropout", 0.0, 0.5), 0.0, None),  # nothing is below
+        (Dimension("layer_decay", 0.5, 1.0), 1.0, None),  # nor above
+        (Dimension("batch_size", choices=(16, 32, 64)), 64, "upper end of the choices 16, 32, 64"),
+        (Dimension("l2", choices=(0.0, 1e-4, 1e-3)), 0.0, None),
+        (Dimension("l2", choices=(0.0, 1e-4, 1e-3)), 1e-3, "high 0.01"),
+        (Dimension("epochs", choices=(4,)), 4, None),
+    ],
+)
+def test_a_best_value_at_the_end_of_its_range_is_told_with_a_wider_one(dimension, value, words):
+    found = edges({dimension.name: dimension}, {dimension.name: value})
+    assert len(found) == (words is not None)
+    assert words is None or words in found[0]
+
+
+def test_diverse_trials_are_those_that_help_the_best_one(tmp_path):
+    labels = np.array([0, 1] * 20)
+    rng = np.random.default_rng(0)
+
+    def predictions(wrong):
+        p = np.where(np.eye(2)[labels] > 0, 0.9, 0.1)
+        p[wrong] = p[wrong][:, ::-1]
+        return p.astype(np.float32)
+
+    first, other = rng.permutation(40)[:8], np.arange(40)
+    other = np.setdiff1d(other, first)[:9]
+    tables = {0: predictions(first), 1: predictions(first), 2: predictions(other)}
+    for number, table in tables.items():
+        folder = work_folder(tmp_path, number)
+        folder.mkdir(parents=True)
+        np.save(folder / "val.npy", table)
+    found = study([row(0, 0.9), row(1, 0.89), row(2, 0.88), row(3, 0.5)], tmp_path)
+    assert [r["trial"] for r in diverse(found, labels, 2)] == [0, 2]
+    assert [r["trial"] for r in diverse(found, labels, 9)] == [0, 2, 1]  # no more have predictions
+
+
+def test_importances_find_the_setting_that_matters(tmp_path):
+    book = Book(open_storage(None, tmp_path), "b", "maximize")
+    distributions = {n: d.distribution() for n, d in SPACE.items()}
+    assert importances(book) == {}
+    for _ in range(24):
+        trial = book.claim(24, distributions)
+        trial.set_user_attr("metrics", {"accuracy": 0.5})
+        book.complete(trial, -abs(np.log10(trial.params["learning_rate"]) + 3))
+    found = importances(book)
+    assert next(iter(found)) == "learning_rate"
+    assert found["learning_rate"] > 0.5
+    rows = rows_of(book, "finetune")
+    assert [r["trial"] for r in rows] == list(range(24))
+    write_jsonl(tmp_path / "trials.jsonl", rows)
+    lines = (tmp_path / "trials.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == rows
+
+
+class Checked(HTMLParser):
+    """Checks that tags are closed in order, and gathers names and words."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.names, self.words = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.names.append(tag)
+        if tag not in {"meta", "polyline", "circle", "rect"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.names.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_the_page_shows_all_charts_and_escapes_what_it_is_told(tmp_path):
+    rows = [row(n, 0.5 + n / 40) for n in range(9)]
+    rows.append(row(9, None, state="failed", reason="<script>alert(1)</script>"))
+    found = study(rows, tmp_path)
+    found.importances["finetune"] = {"epochs": 0.7, "learning_rate": 0.3, "mix": 0.0}
+    found.edges.append("epochs & more")
+    text = page(found)
+    seen = Checked()
+    seen.feed(text)
+    assert not seen.open
+    assert "script" not in seen.names
+    assert "<script>alert(1)</script>" in "".join(seen.words)
+    assert seen.names.count("svg") == 2 + 1 + len(SPACE)  # history, importances, parallel, slices
+    assert seen.names.count("circle") >= 9 * (1 + len(SPACE))
+    assert "nan" not in text.lower().replace("dominant", "")
+
+
+def test_a_page_of_one_trial_or_none_is_a_page(tmp_path):
+    for rows in ([], [row(0, 0.5)], [row(0, None, state="failed", reason="no")]):
+        seen = Checked()
+        seen.feed(page(study(rows, tmp_path)))
+        assert not seen.open
+
+
+def test_states_have_plain_names(tmp_path):
+    book = Book(open_storage(None, tmp_path), "b", "maximize")
+    distributions = {"mix": SPACE["mix"].distribution()}
+    trials = [book.claim(9, distributions) for _ in range(4)]
+    book.fail(trials[0], "NaN")
+    book.interrupt(trials[1], "stopped")
+    trials[2].report(0.5, 1)
+    book.prune(trials[2], "weak")
+    assert [r["state"] for r in rows_of(book, "finetune")] == [
+        "failed",
+        "interrupted",
+        "pruned",
+        "running",
+    ]
+    assert result.rows_of(book, "finetune")[0]["reason"] == "NaN"
