@@ -17,15 +17,18 @@ from zoo.runs import Run, open_run
 
 if TYPE_CHECKING:
     from zoo.combine.job import ensemble
+    from zoo.diagnosis.job import Diagnosis, diagnose
     from zoo.evaluate.predict import Prediction, predict
     from zoo.train.job import finetune
     from zoo.tuning.job import sweep, tune
 
 __version__ = "0.1.0"
 __all__ = [
+    "Diagnosis",
     "Prediction",
     "Run",
     "ZooError",
+    "diagnose",
     "ensemble",
     "finetune",
     "open_run",
@@ -35,6 +38,8 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Diagnosis": "zoo.diagnosis.job",
+    "diagnose": "zoo.diagnosis.job",
     "ensemble": "zoo.combine.job",
     "finetune": "zoo.train.job",
     "predict": "zoo.evaluate.predict",

@@ -39,9 +39,7 @@ def features_file(backbone: Backbone, prepared: Prepared, progress: Silent) -> P
     Raises:
         ZooError: the disk is full.
     """
-    parts = (prepared.key, backbone.spec.name, str(backbone.digest), backbone.model.compute_dtype)
-    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    file = cache_dir() / "features" / f"{key}.npy"
+    file = _place(prepared, backbone.spec.name, str(backbone.digest), backbone.model.compute_dtype)
     if not _is_stored(file, len(prepared.pixels)):
         rows = np.arange(len(prepared.pixels))
         features = Inference(backbone.model).run(prepared.pixels, rows, progress, "features")
@@ -51,6 +49,30 @@ def features_file(backbone: Backbone, prepared: Prepared, progress: Silent) -> P
             np.lib.format.write_array_header_1_0(out, header)
             out.write(features.data)
     return file
+
+
+def stored_features(prepared: Prepared, name: str, digest: str, dtype: str) -> np.ndarray | None:
+    """Features that an earlier command computed, read without building the network.
+
+    Args:
+        prepared: the decoded images.
+        name: of the backbone.
+        digest: of its weights, as a run records it.
+        dtype: that it computed in.
+
+    Returns:
+        float32 of shape (n, d), or None where they are not there.
+    """
+    file = _place(prepared, name, digest, dtype)
+    if not _is_stored(file, len(prepared.pixels)):
+        return None
+    features: np.ndarray = np.load(file, allow_pickle=False)
+    return features[prepared.rows]
+
+
+def _place(prepared: Prepared, *parts: str) -> Path:
+    key = hashlib.sha256("\0".join((prepared.key, *parts)).encode()).hexdigest()[:32]
+    return cache_dir() / "features" / f"{key}.npy"
 
 
 def _is_stored(file: Path, count: int) -> bool:

@@ -1,0 +1,170 @@
+"""Planted faults are named with their files, clean data are left in peace, bad input is told."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zoo
+from zoo.diagnosis.evidence import Evidence
+from zoo.diagnosis.finding import Outcome
+from zoo.diagnosis.fitting import check_fit, check_settings, difference
+from zoo.diagnosis.job import Diagnosis
+from zoo.diagnosis.labels import check_labels, suspects, wrong_labels
+from zoo.errors import ZooError
+from zoo.runs import Run
+
+
+@pytest.fixture(scope="module")
+def of_spoiled(spoiled: tuple[Run, list[str]]) -> Diagnosis:
+    return zoo.diagnose(spoiled[0])
+
+
+@pytest.fixture(scope="module")
+def of_clean(clean: Run) -> Diagnosis:
+    return zoo.diagnose(clean)
+
+
+def outcome_of(diagnosis: Diagnosis, check: str) -> Outcome:
+    return next(outcome for outcome in diagnosis.outcomes if outcome.check == check)
+
+
+@pytest.mark.parametrize("check", ["labels", "files", "leaks", "shortcuts"])
+def test_a_planted_fault_is_named_and_not_on_clean_data(
+    check: str, of_spoiled: Diagnosis, of_clean: Diagnosis
+) -> None:
+    assert outcome_of(of_spoiled, check).state == "found"
+    assert outcome_of(of_clean, check).state == "clear"
+
+
+def test_wrong_labels_are_listed(of_spoiled: Diagnosis, spoiled: tuple[Run, list[str]]) -> None:
+    doubtful = next(
+        f for f in outcome_of(of_spoiled, "labels").findings if "labels look wrong" in f.title
+    )
+    listed = {shown.id for shown in doubtful.files}
+    assert len(listed & set(spoiled[1])) >= 5  # of 16; chance gives one
+    assert "labelled digit" in doubtful.files[0].note
+
+
+def test_copies_with_different_labels_are_listed(of_spoiled: Diagnosis) -> None:
+    copies = outcome_of(of_spoiled, "labels").findings[0]
+    assert "train/digit 0/twice.png" in {shown.id for shown in copies.files}
+
+
+def test_files_are_listed_by_their_fault(of_spoiled: Diagnosis) -> None:
+    found = {f.title: f for f in outcome_of(of_spoiled, "files").findings}
+    assert [f.files[0].id for t, f in found.items() if "no usable" in t] == [
+        "train/digit 1/broken.png"
+    ]
+    assert [len(f.files) for t, f in found.items() if "blank" in t] == [12]
+
+
+def test_findings_are_ordered_by_what_they_cost(of_spoiled: Diagnosis) -> None:
+    costs = [finding.cost for finding in of_spoiled.findings]
+    assert costs == sorted(costs, reverse=True)
+    assert len(costs) >= 5
+
+
+def test_a_record_is_json(of_spoiled: Diagnosis) -> None:
+    record = json.loads(json.dumps(of_spoiled.as_record()))
+    assert {check["check"] for check in record["checks"]} >= {"labels", "fit", "drift"}
+
+
+def test_a_diagnosis_leaves_the_run_as_it_is(copied: Run) -> None:
+    before = {p: p.read_bytes() for p in copied.path.rglob("*") if p.is_file()}
+    for check in (check_fit, check_labels):
+        check(Evidence(copied))
+    assert {p: p.read_bytes() for p in copied.path.rglob("*") if p.is_file()} == before
+
+
+def test_flipped_labels_are_found_among_sure_predictions() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 4, 800)
+    logits = rng.normal(0, 1, (800, 4))
+    logits[np.arange(800), truth] += 6
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = truth.copy()
+    labels[:40] = (truth[:40] + 1) % 4
+    found = suspects(labels, p)
+    assert len(set(found) & set(range(40))) >= 36
+    assert len(found) <= 44
+    assert len(suspects(truth, p)) <= 8
+    assert 24 <= wrong_labels(labels, p)[0] <= 56
+    assert wrong_labels(truth, p)[1] < 0.005
+
+
+def test_the_interval_of_a_difference_is_newcombes() -> None:
+    # the example of Newcombe 1998: 56 of 70 against 48 of 80
+    first, second = np.arange(70) < 56, np.arange(80) < 48
+    assert difference(first, second) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+
+
+CURVES = {
+    "too high": ([9.0, 7.0, 6.0], [2.4, 2.3, 2.2], "too high"),
+    "not a number": ([1.0, float("nan"), float("nan")], [0.9, 1.0, 1.0], "too high"),
+    "too low": ([1.500, 1.498, 1.497], [1.40, 1.40, 1.40], "too low"),
+    "too short": ([1.2, 0.9, 0.6], [1.1, 0.9, 0.7], "too early"),
+}
+
+
+def with_curve(run: Run, train: list[float], val: list[float], rate: float = 1e-3) -> Run:
+    """The run as if its training had had this course."""
+    with (run.path / "history.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["fold", "epoch", "train_loss", "train_accuracy", "val_loss"])
+        for epoch, (a, b) in enumerate(zip(train, val, strict=True), start=1):
+            writer.writerow([0, epoch, a, 0.5, b])
+    record = json.loads((run.path / "run.json").read_text())
+    record["settings"] |= {"epochs": len(train), "learning_rate": rate}
+    record["kept"] = [{"stage": "finetune", "best_epoch": len(train), "temperature": 1.0}]
+    (run.path / "run.json").write_text(json.dumps(record))
+    return Run(run.path)
+
+
+@pytest.mark.parametrize(("train", "val", "says"), CURVES.values(), ids=list(CURVES))
+def test_a_curve_tells_what_was_set_wrongly(
+    copied: Run, train: list[float], val: list[float], says: str
+) -> None:
+    outcome = check_settings(Evidence(with_curve(copied, train, val)))
+    assert says in outcome.findings[0].title
+    assert f"--config {copied.path / 'run.json'}" in outcome.findings[0].command
+
+
+def test_a_curve_that_has_flattened_is_left_in_peace(copied: Run) -> None:
+    run = with_curve(copied, [1.0, 0.5, 0.3, 0.25], [0.8, 0.5, 0.45, 0.44])
+    assert check_settings(Evidence(run)).state == "clear"
+
+
+def test_images_that_moved_are_told(copied: Run, tmp_path: Path) -> None:
+    record = json.loads((copied.path / "run.json").read_text())
+    record["settings"]["data"] = str(tmp_path / "gone")
+    (copied.path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ZooError, match=r"not to be had .*put them back"):
+        zoo.diagnose(copied.path)
+
+
+def test_images_that_changed_are_told(copied: Run, tmp_path: Path) -> None:
+    record = json.loads((copied.path / "run.json").read_text())
+    folder = Path(shutil.copytree(record["settings"]["data"], tmp_path / "changed"))
+    next(iter((folder / "train" / "digit 0").iterdir())).unlink()
+    record["settings"]["data"] = str(folder)
+    (copied.path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ZooError, match="changed since"):
+        zoo.diagnose(copied.path)
+
+
+def test_predictions_that_are_missing_are_told(copied: Run) -> None:
+    (copied.path / "predictions" / "val.npz").unlink()
+    with pytest.raises(Exception, match=r"val\.npz"):
+        zoo.diagnose(copied.path)
+
+
+def test_an_ensemble_is_told_to_be_diagnosed_by_member(clean: Run, copied: Run) -> None:
+    run = zoo.ensemble([clean, copied], runs=copied.path.parent)
+    with pytest.raises(ZooError, match="diagnose its members one by one"):
+        zoo.diagnose(run)

@@ -1,0 +1,70 @@
+"""``zoo diagnose RUN``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo.cli._common import RunName, json_option, print_json, printable, runs_option
+
+if TYPE_CHECKING:
+    from zoo.diagnosis.finding import Finding
+    from zoo.diagnosis.job import Diagnosis
+
+
+@click.command("diagnose")
+@click.argument("run", type=RunName())
+@runs_option
+@click.option(
+    "--files",
+    type=click.IntRange(min=0),
+    metavar="INT",
+    default=5,
+    show_default=True,
+    help="How many files to list for each finding; --json lists all.",
+)
+@json_option
+def command(run: str, runs: str | None, files: int, as_json: bool) -> None:
+    """Say why a run is not good enough, and what to do.
+
+    Looks for wrong labels, classes that are confused, rare classes that lose, over- and
+    underfitting, a bad learning rate or number of epochs, too few images, unusable files, copies
+    across splits, drift between training and test, and shortcuts. Worst first.
+
+    \b
+    Examples:
+      zoo diagnose efficientnet-lite0-elpv-1
+      zoo diagnose birds --files 50
+      zoo diagnose birds --json > birds.json
+    """
+    import zoo
+    from zoo.progress import Silent, for_terminal
+
+    diagnosis = zoo.diagnose(run, runs=runs, progress=Silent() if as_json else for_terminal())
+    if as_json:
+        print_json(diagnosis.as_record())
+        return
+    for number, finding in enumerate(diagnosis.findings, start=1):
+        click.echo(f"{number}. {_finding(finding, files)}\n")
+    click.echo(_rest(diagnosis))
+
+
+def _finding(finding: Finding, files: int) -> str:
+    lines = [finding.title, *(f"   {sentence}" for sentence in finding.evidence)]
+    lines += [f"   - {shown.id}  {shown.note}".rstrip() for shown in finding.files[:files]]
+    if len(finding.files) > files:
+        lines.append(f"   and {len(finding.files) - files} more files (--files, --json)")
+    lines.append(f"   What to do: {finding.advice}")
+    if finding.command:
+        lines.append(f"   $ {finding.command}")
+    return "\n".join(printable(line) for line in lines)
+
+
+def _rest(diagnosis: Diagnosis) -> str:
+    clear = [o for o in diagnosis.outcomes if o.state == "clear"]
+    unsaid = [o for o in diagnosis.outcomes if o.state == "unknown"]
+    lines = [f"{len(diagnosis.findings)} findings of {len(diagnosis.outcomes)} checks"]
+    lines += [f"  nothing wrong  {o.check}: {o.says}" for o in clear]
+    lines += [f"  cannot tell    {o.check}: {o.says}" for o in unsaid]
+    return "\n".join(printable(line) for line in lines)

@@ -1,0 +1,84 @@
+"""Would more images help? A learning curve of a linear head on the frozen features."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ensembles import PredictionTable
+from ensembles.comparison import compare
+from zoo.diagnosis.evidence import SEED, Evidence
+from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
+
+_SHARES = (0.25, 0.5, 1.0)
+_FEWEST = 50
+_GAIN = 0.05
+
+
+def check_capacity(evidence: Evidence) -> Outcome:
+    """Compare heads fitted on a quarter, a half and all of the training images."""
+    if evidence.features is None:
+        return unknown("images", "a network from random weights has no features to try this on")
+    val = evidence.dataset.split.val
+    if len(val) < _FEWEST:
+        return unknown("images", f"{len(val)} validation images are too few for a learning curve")
+    tables = learning_curve(evidence)
+    change = compare(tables[-1], tables[-2])
+    losses = [float(-np.log(np.maximum(_true(t), 1e-12)).mean()) for t in tables]
+    counts = [int(share * len(evidence.dataset.split.train)) for share in _SHARES]
+    says = "a linear head's validation loss is " + ", ".join(
+        f"{loss:.3f} with {count}" for loss, count in zip(losses, counts, strict=True)
+    )
+    says += " training images"
+    if change.by_log_loss != "better" or -change.log_loss < _GAIN * losses[-2]:
+        return outcome("images", says, [])
+    finding = Finding(
+        title="More images would help.",
+        cost=min(1.0, max(0.0, change.accuracy)),
+        evidence=(
+            says[0].upper() + says[1:] + ".",
+            f"The last doubling changed it by {change.log_loss:+.3f} [{change.low:+.3f}, "
+            f"{change.high:+.3f}] and the accuracy by {change.accuracy:+.3f}.",
+        ),
+        advice="Label more images, first of the classes that are confused.",
+    )
+    return outcome("images", says, [finding])
+
+
+def learning_curve(evidence: Evidence) -> list[PredictionTable]:
+    """Validation predictions of heads on growing, stratified parts of the training images."""
+    from zoo.train.probe import choose_head, soft_targets
+
+    assert evidence.features is not None
+    catalog, split = evidence.catalog, evidence.dataset.split
+    labels, classes = catalog.labels, len(catalog.classes)
+    rng = np.random.default_rng(SEED)
+    # an image of every class comes first, so that each part holds all classes
+    shuffled = rng.permutation(split.train)
+    position = np.zeros(len(shuffled))
+    for k in range(classes):
+        own = np.flatnonzero(labels[shuffled] == k)
+        position[own] = (np.arange(len(own)) + 0.5 * (k + 1) / classes) / max(1, len(own))
+    ordered = shuffled[np.argsort(position, kind="stable")]
+    tables = []
+    for share in _SHARES:
+        rows = ordered[: max(classes, int(share * len(ordered)))]
+        head, _ = choose_head(
+            (evidence.features[rows], soft_targets(labels[rows], classes, 0.0)),
+            (evidence.features[split.val], labels[split.val]),
+            l1=0.0,
+        )
+        tables.append(
+            PredictionTable(
+                ids=np.array([catalog.ids[i] for i in split.val], dtype=np.str_),
+                labels=labels[split.val],
+                probabilities=head.probabilities(evidence.features[split.val]),
+                classes=np.array(catalog.classes, dtype=np.str_),
+                split="val",
+                fingerprint=catalog.fingerprint(),
+            )
+        )
+    return tables
+
+
+def _true(table: PredictionTable) -> np.ndarray:
+    return table.probabilities[np.arange(len(table.labels)), table.labels]

@@ -1,0 +1,123 @@
+"""Faults of single classes: rare ones that lose, and pairs that cannot be told apart."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import binomtest
+
+from ensembles import PredictionTable
+from zoo.diagnosis.evidence import Evidence
+from zoo.diagnosis.finding import Finding, Outcome, Shown, outcome, unknown
+from zoo.diagnosis.fitting import difference
+
+_RATIO = 3.0
+_LEVEL = 0.01
+_FEWEST = 100
+
+
+def check_balance(evidence: Evidence) -> Outcome:
+    """Say whether classes are unequal, and whether the rare ones pay for it."""
+    table = evidence.out_of_fold
+    counts = np.bincount(
+        evidence.catalog.labels[evidence.dataset.split.train], minlength=len(table.classes)
+    )
+    ratio = counts.max() / max(1, counts.min())
+    says = f"the classes have {counts.min()} to {counts.max()} training images"
+    if ratio < _RATIO:
+        return outcome("balance", says, [])
+    rare = counts < np.sqrt(counts.max() * max(1, counts.min()))
+    right = table.probabilities.argmax(axis=1) == table.labels
+    ours = rare[table.labels]
+    if ours.sum() < 10 or (~ours).sum() < 10:
+        return unknown("balance", f"{says}, and too few of them are judged to say what it costs")
+    gap, low, high = difference(right[~ours], right[ours])
+    says += f"; recall of the rare ones is {gap:+.3f} [{low:+.3f}, {high:+.3f}] short"
+    if low <= 0:
+        return outcome("balance", says, [])
+    names = ", ".join(str(table.classes[k]) for k in np.flatnonzero(rare)[:8])
+    finding = Finding(
+        title=f"Rare classes lose: {names}.",
+        cost=gap * float(ours.mean()),
+        evidence=(says[0].upper() + says[1:] + ".", *_with_weights(evidence, table, ours)),
+        advice="Collect more images of the rare classes, or weigh the classes in training.",
+        command=f"zoo finetune --config {evidence.run.path / 'run.json'} --class-weights auto",
+    )
+    return outcome("balance", says, [finding])
+
+
+def _with_weights(evidence: Evidence, table: PredictionTable, rare: np.ndarray) -> tuple[str, ...]:
+    """What class weights do to a linear head on the frozen features."""
+    if evidence.features is None or len(table.labels) != len(evidence.pool):
+        return ()
+    from zoo.train.member import sample_weights
+
+    labels = evidence.catalog.labels[evidence.pool]
+    plain = evidence.probed.argmax(axis=1) == labels
+    weights = sample_weights(labels, len(table.classes), "auto")
+    weighed = evidence.cross_probed(labels, weights).argmax(axis=1) == labels
+    return (
+        f"Class weights in a linear head change the recall of the rare classes from "
+        f"{plain[rare].mean():.3f} to {weighed[rare].mean():.3f} and that of the others from "
+        f"{plain[~rare].mean():.3f} to {weighed[~rare].mean():.3f}.",
+    )
+
+
+def check_pairs(evidence: Evidence) -> Outcome:
+    """Name pairs of classes that are taken for each other in both directions.
+
+    A pair is named where it is confused more often than if the errors of its two classes were
+    spread evenly over all other classes (binomial test, corrected for the number of pairs).
+    """
+    table = evidence.out_of_fold
+    k = len(table.classes)
+    if len(table.labels) < _FEWEST:
+        return unknown("pairs", f"{len(table.labels)} judged images are too few")
+    if k < 3:
+        return unknown("pairs", "two classes are the only pair there is")
+    said = table.probabilities.argmax(axis=1)
+    confusion = np.zeros((k, k), np.int64)
+    np.add.at(confusion, (table.labels, said), 1)
+    totals = confusion.sum(axis=1)
+    errors = totals - confusion.diagonal()
+    findings, tests = [], k * (k - 1) // 2
+    for i in range(k):
+        for j in range(i + 1, k):
+            both, wrong = int(confusion[i, j] + confusion[j, i]), int(errors[i] + errors[j])
+            least = min(confusion[i, j], confusion[j, i])
+            if least < 3 or both < 0.05 * (totals[i] + totals[j]):
+                continue
+            p = float(binomtest(both, wrong, 1 / (k - 1), alternative="greater").pvalue)
+            if p * tests < _LEVEL:
+                findings.append(_pair(table, said, (i, j), confusion, p * tests))
+    findings.sort(key=lambda f: -f.cost)
+    return outcome("pairs", f"{tests} pairs of classes were compared", findings)
+
+
+def _pair(
+    table: PredictionTable,
+    said: np.ndarray,
+    pair: tuple[int, int],
+    confusion: np.ndarray,
+    p: float,
+) -> Finding:
+    i, j = pair
+    names = table.classes.tolist()
+    first, second = names[i], names[j]
+    swapped = ((table.labels == i) & (said == j)) | ((table.labels == j) & (said == i))
+    rows = np.flatnonzero(swapped)
+    rows = rows[np.argsort(-table.probabilities[rows, said[rows]], kind="stable")]
+    n = confusion.sum(axis=1)
+    return Finding(
+        title=f"{first} and {second} are taken for each other.",
+        cost=len(rows) / len(table.labels),
+        evidence=(
+            f"{confusion[i, j]} of {n[i]} {first} are called {second}, {confusion[j, i]} of {n[j]} "
+            f"{second} are called {first}; were errors spread evenly, p = {p:.1g}.",
+        ),
+        advice="Look at the listed files: if people disagree too, sharpen the definition or merge "
+        "the two; if not, collect more of exactly these, or train at a larger --size.",
+        files=tuple(
+            Shown(str(table.ids[r]), f"{names[table.labels[r]]} called {names[said[r]]}")
+            for r in rows
+        ),
+    )

@@ -1,0 +1,225 @@
+"""What the checks look at: a run's predictions, curves, images and features, read when asked for.
+
+Test images are looked at for copies and drift only. Nothing is chosen by them.
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ensembles import PredictionTable
+from zoo.data.catalog import Catalog
+from zoo.data.dataset import Dataset, load
+from zoo.data.inspect import Inspection, inspect
+from zoo.data.prepare import Prepared, prepare
+from zoo.data.split import folds
+from zoo.errors import ZooError
+from zoo.progress import Silent
+from zoo.runs import Run
+from zoo.settings import Settings
+
+SEED = 0
+_FOLDS = 5
+_L2 = 1e-2  # the head's penalty where the run had no probe to choose one
+_TRAIN_SAMPLE = 1000
+
+
+class Evidence:
+    """A finished run of one network and the data that it was trained on.
+
+    Args:
+        run: not an ensemble.
+        progress: shows the steps.
+
+    Raises:
+        ZooError: an ensemble, or predictions are missing. Properties raise it where the images
+            are no longer those of the run.
+    """
+
+    def __init__(self, run: Run, progress: Silent | None = None) -> None:
+        if run.combination is not None:
+            members = ", ".join(member.name for member in run.members)
+            raise ZooError(
+                f"{run.name} is an ensemble: diagnose its members one by one ({members})"
+            )
+        self.run = run
+        self.settings = Settings.of(run.settings, f"run {run.name!r}")
+        self._progress = progress or Silent()
+
+    @cached_property
+    def judged(self) -> PredictionTable:
+        """Predictions of images that the network was not trained on, and that are not test images.
+
+        Out-of-fold ones where the run has folds, of the validation images otherwise.
+        """
+        split = "oof" if (self.run.path / "predictions" / "oof.npz").is_file() else "val"
+        return self.run.predictions(split)
+
+    @cached_property
+    def history(self) -> list[dict[str, float]]:
+        """A row an epoch of the only or first training; see ``history.csv``."""
+        try:
+            with (self.run.path / "history.csv").open(newline="", encoding="utf-8") as file:
+                rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+        except (OSError, ValueError, AttributeError) as error:
+            raise ZooError(
+                f"history.csv of run {self.run.name!r} cannot be read: {error}"
+            ) from error
+        return [row for row in rows if row.get("fold") == rows[0].get("fold")]
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What the record tells of the training that is judged: stage, best epoch, losses."""
+        record = self.run.record
+        found: dict[str, Any] = (record.get("folds") or record.get("kept") or [{}])[0]
+        return found
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The images with labels and split, the same as the run's.
+
+        Raises:
+            ZooError: moved, changed or split otherwise.
+        """
+        there, name = self.run.record["data"], self.run.name
+        try:
+            found = load(self.settings, self._progress)
+        except ZooError as error:
+            raise ZooError(
+                f"the images of run {name!r} are not to be had ({error}): put them back to "
+                f"{there.get('root')}, or train again on where they are now"
+            ) from error
+        if found.catalog.fingerprint() != there.get("fingerprint"):
+            raise ZooError(
+                f"the images or labels in {there.get('root')} changed since run {name!r} was "
+                f"trained: train it again, then diagnose that run"
+            )
+        return found
+
+    @property
+    def catalog(self) -> Catalog:
+        """The usable images."""
+        return self.dataset.catalog
+
+    @cached_property
+    def seen(self) -> Inspection:
+        """Sizes and thumbnails of the usable images."""
+        return inspect(self.catalog, self._progress)
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """The decoded images."""
+        size, fit = self.run.view
+        return prepare(self.catalog, size, fit, self._progress)
+
+    @cached_property
+    def features(self) -> np.ndarray | None:
+        """Features of the frozen backbone, float32 of shape (n, d); None from random weights."""
+        if self.settings.weights == "none":
+            return None
+        from zoo.train.features import frozen_features, stored_features
+
+        record = self.run.record
+        precision = str(record.get("network", {}).get("precision", "float32"))
+        digest = str(record.get("weights", {}).get("sha256"))
+        dtype = precision.removeprefix("mixed_")
+        found = stored_features(self.prepared, self.settings.backbone, digest, dtype)
+        if found is not None:
+            return found
+        from zoo.keras_setup import import_keras, set_precision
+        from zoo.train.member import build_backbone
+        from zoo.train.plan import resolve
+
+        import_keras()
+        set_precision(self.settings.precision)
+        return frozen_features(
+            build_backbone(resolve(self.settings)), self.prepared, self._progress
+        )
+
+    @cached_property
+    def pool(self) -> np.ndarray:
+        """Rows of the catalogue that are not test rows."""
+        split = self.dataset.split
+        return np.sort(np.concatenate([split.train, split.val]))
+
+    @property
+    def l2(self) -> float:
+        """Penalty of heads that are fitted here: what the run's probe chose."""
+        return float(self.kept.get("probe", {}).get("l2", _L2))
+
+    def cross_probed(self, labels: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """Out-of-fold probabilities of a linear head on the frozen features.
+
+        Args:
+            labels: int64 of shape (m,), of the rows of ``pool``.
+            weights: of shape (m,), how much each counts in fitting.
+
+        Returns:
+            float32 of shape (m, k).
+
+        Raises:
+            ZooError: the network started from random weights, so that there are no features.
+        """
+        from zoo.train.probe import fit_head, soft_targets
+
+        if self.features is None:
+            raise ZooError("a network from random weights has no frozen features")
+        features, classes = self.features[self.pool], len(self.catalog.classes)
+        result = np.zeros((len(self.pool), classes), np.float32)
+        parts = folds(labels, self.dataset.groups[self.pool], _FOLDS, SEED)
+        with self._progress.step("probe", _FOLDS) as advance:
+            for rest, held in parts:
+                head = fit_head(
+                    features[rest],
+                    soft_targets(labels[rest], classes, 0.0),
+                    l1=0.0,
+                    l2=self.l2,
+                    sample_weight=None if weights is None else weights[rest],
+                )
+                result[held] = head.probabilities(features[held])
+                advance()
+        return result
+
+    @cached_property
+    def probed(self) -> np.ndarray:
+        """``cross_probed`` with the labels as they are."""
+        return self.cross_probed(self.catalog.labels[self.pool])
+
+    @cached_property
+    def out_of_fold(self) -> PredictionTable:
+        """Predictions of every image but the test's by a model that was not trained on it.
+
+        The run's own where it has folds; else a linear head's on the frozen features, which sees
+        ten times as many images as the validation split; else the validation predictions.
+        """
+        if self.judged.split == "oof" or self.features is None:
+            return self.judged
+        labels = self.catalog.labels[self.pool]
+        return PredictionTable(
+            ids=np.array([self.catalog.ids[i] for i in self.pool], dtype=np.str_),
+            labels=labels,
+            probabilities=self.probed,
+            classes=np.array(self.catalog.classes, dtype=np.str_),
+            split="oof",
+            fingerprint=self.catalog.fingerprint(),
+        )
+
+    @cached_property
+    def on_training(self) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and the network's probabilities of up to 1,000 images it was trained on.
+
+        They are shown as they are, not augmented, which the curve of the training does not tell.
+        """
+        from zoo.evaluate.inference import Inference
+
+        rows = self.dataset.split.train
+        if len(rows) > _TRAIN_SAMPLE:
+            rng = np.random.default_rng(SEED)
+            rows = np.sort(rng.choice(rows, _TRAIN_SAMPLE, replace=False))
+        network = Inference(self.run.model)
+        shown = network.run(self.prepared.pixels, self.prepared.rows[rows], self._progress)
+        return self.catalog.labels[rows], shown

@@ -1,0 +1,75 @@
+"""``zoo diagnose``: all checks of a run, worst findings first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.diagnosis.capacity import check_capacity
+from zoo.diagnosis.classes import check_balance, check_pairs
+from zoo.diagnosis.evidence import Evidence
+from zoo.diagnosis.finding import Finding, Outcome
+from zoo.diagnosis.fitting import check_fit, check_settings
+from zoo.diagnosis.images import check_drift, check_files, check_leaks, check_shortcuts
+from zoo.diagnosis.labels import check_labels
+from zoo.progress import Silent
+from zoo.runs import Run, open_run
+
+CHECKS: tuple[Callable[[Evidence], Outcome], ...] = (
+    check_files,
+    check_leaks,
+    check_labels,
+    check_pairs,
+    check_balance,
+    check_settings,
+    check_fit,
+    check_capacity,
+    check_drift,
+    check_shortcuts,
+)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the checks say of a run.
+
+    Attributes:
+        run: its name.
+        outcomes: one a check.
+    """
+
+    run: str
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All that is wrong, worst first."""
+        every = [finding for outcome in self.outcomes for finding in outcome.findings]
+        return sorted(every, key=lambda finding: -finding.cost)
+
+    def as_record(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return {"run": self.run, "checks": [outcome.as_record() for outcome in self.outcomes]}
+
+
+def diagnose(
+    run: Run | str | Path, *, runs: str | Path | None = None, progress: Silent | None = None
+) -> Diagnosis:
+    """Say why a classifier is not good enough, with evidence and what to do.
+
+    Reads the run's predictions and curves, its images and their frozen features; trains nothing
+    but linear heads, chooses nothing by the test images, and leaves the run as it is.
+
+    Args:
+        run: a run of one network, its name or its path.
+        runs: folder of the runs, for a name.
+        progress: shows the steps.
+
+    Raises:
+        ZooError, EnsembleError: no such run, an ensemble, missing predictions, or images that are
+            no longer those of the run.
+    """
+    evidence = Evidence(run if isinstance(run, Run) else open_run(run, runs), progress)
+    return Diagnosis(evidence.run.name, tuple(check(evidence) for check in CHECKS))
