@@ -1,6 +1,6 @@
 """Does `zoo diagnose` name faults that were planted, and only those?
 
-    python benchmarks/faults.py                          # ELPV, 1 seed: 15 minutes on two cores
+    python benchmarks/faults.py                          # ELPV, 1 seed: 14 minutes on two cores
     python benchmarks/faults.py --data photos/ --seeds 3 --only flip,border
 
 Each fault is planted into real images, a classifier (EfficientNet-Lite0 at 96 px) is trained on

@@ -20,6 +20,7 @@ COMMANDS = [
     "finetune --help",
     "ensemble --help",
     "predict --help",
+    "tune --help",
     "diagnose --help",
     "list",
     "runs",
