@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ def _failures(study: Study, stage: str) -> str:
 def _frame(study: Study, rows: Sequence[Row], width: float, height: float) -> svg.Frame:
     """A frame for the better nine tenths: the worst would press all others together."""
     ordered = sorted((r["score"] for r in rows), reverse=better(study.metric, 1.0, 0.0))
-    best, weak = ordered[0], ordered[int(0.9 * (len(ordered) - 1))]
+    best, weak = ordered[0], ordered[math.ceil(0.9 * (len(ordered) - 1))]
     room = 0.08 * abs(best - weak) or 0.01
     return svg.Frame(width, height, min(best, weak) - room, max(best, weak) + room)
 
