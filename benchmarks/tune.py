@@ -107,8 +107,11 @@ def main() -> None:
         curves = {kind: search(kind, folder, args) for kind in _KINDS}
     seconds = 60 * args.minutes
     rows = [
-        [f"{share * seconds:.0f}", *at(curves["cheap first"], share * seconds)]
-        + at(curves["plain TPE"], share * seconds)
+        [
+            f"{share * seconds:.0f}",
+            *at(curves["cheap first"], share * seconds),
+            *at(curves["plain TPE"], share * seconds),
+        ]
         for share in (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.2)
     ]
     print_table(
