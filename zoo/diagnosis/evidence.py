@@ -75,7 +75,9 @@ class Evidence:
     def kept(self) -> dict[str, Any]:
         """What the record tells of the training that is judged: stage, best epoch, losses."""
         record = self.run.record
-        found: dict[str, Any] = (record.get("folds") or record.get("kept") or [{}])[0]
+        # a refit has no validation images: what chose its epochs is judged
+        trained = record.get("folds") or record.get("before_refit") or record.get("kept") or [{}]
+        found: dict[str, Any] = trained[0]
         return found
 
     @cached_property
