@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo.tuning.book import Book
 from zoo.tuning.grid import points_of
-from zoo.tuning.job import seconds_of
+from zoo.tuning.job import enqueue_points
+from zoo.tuning.request import seconds_of
+from zoo.tuning.storage import open_storage
 
 FIXED = {"size": 16, "blocks": 1, "filters": 4, "dense_units": 16, "near_duplicates": False}
 QUICK = {**FIXED, "flip": "none", "epochs": 2}
@@ -172,6 +175,15 @@ def test_ctrl_c_ends_after_the_epoch_and_failures_do_not_end_a_sweep(
     assert "2 trials trained: 1 interrupted, 1 failed, 1 complete" in out
     assert (tmp_path / "runs/studies/g/study.html").exists()
     assert not [p for p in (tmp_path / "runs").iterdir() if p.name != "studies"]  # no refit
+
+
+def test_a_sweep_killed_while_it_noted_its_points_has_all_of_them_once(tmp_path):
+    book = Book(open_storage(None, tmp_path), "sweep", "maximize")
+    points = points_of({"lr": [1e-3, 2e-3], "epochs": [2, 3]}, "the grid")
+    book.enqueue(points[:1], point=points[0])  # here it was killed
+    for _ in range(2):  # once more by another machine
+        enqueue_points(Book(open_storage(None, tmp_path), "sweep", "maximize"), points)
+    assert [t.user_attrs["point"] for t in book.trials] == points
 
 
 @pytest.mark.parametrize(

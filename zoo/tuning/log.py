@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from zoo.progress import printable
 from zoo.tuning.result import Row, Study
 
 _SCALARS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate")
+# MLflow's own patience with a server that does not answer is a quarter of an hour
+_MLFLOW = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 
 
 def write_jsonl(path: Path, rows: Sequence[Row]) -> None:
@@ -75,6 +78,8 @@ class Mlflow:
     """
 
     def __init__(self, uri: str, experiment: str) -> None:
+        for variable, value in _MLFLOW.items():
+            os.environ.setdefault(variable, value)
         try:
             from mlflow.tracking import MlflowClient
         except ImportError:

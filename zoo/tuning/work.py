@@ -1,0 +1,132 @@
+"""A study under way: opened for its data, or refused where it is of something else."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import backbones
+from zoo.data.dataset import load
+from zoo.errors import ZooError, disk_errors
+from zoo.paths import runs_dir
+from zoo.progress import Silent
+from zoo.runs import check_name
+from zoo.settings import Settings
+from zoo.train.plan import Resolved
+from zoo.train.remarks import data_remarks
+from zoo.tuning import result
+from zoo.tuning.bench import Bench
+from zoo.tuning.book import Book
+from zoo.tuning.identity import identify, identity_of
+from zoo.tuning.log import Mlflow, write_jsonl
+from zoo.tuning.request import Request
+from zoo.tuning.result import Row
+from zoo.tuning.score import direction
+from zoo.tuning.space import HEAD, Point, Space
+from zoo.tuning.storage import import_optuna, open_storage, storage_errors
+
+
+@dataclass
+class Work:
+    """A study under way."""
+
+    name: str
+    bench: Bench
+    request: Request
+    book: Book
+    probes: Book | None
+    spaces: dict[str, Space]
+    mlflow: Mlflow | None
+
+    def rows(self) -> list[Row]:
+        """All trials."""
+        first = result.rows_of(self.probes, "probe") if self.probes else []
+        return [*first, *result.rows_of(self.book, "finetune")]
+
+    def log(self, number: int) -> None:
+        """Keep what a trial of fine-tuning gave."""
+        rows = self.rows()
+        write_jsonl(self.bench.folder / "trials.jsonl", rows)
+        if self.mlflow:
+            mine = [r for r in rows if r["stage"] == "finetune" and r["trial"] == number]
+            self.mlflow.log(mine[0])
+
+
+def label_of(resolved: Resolved) -> str:
+    """Name of a study that nobody named: backbone and data."""
+    data = Path(resolved.settings.data.removeprefix("tfds:")).stem
+    stem = f"{backbones.short_name(resolved.spec.name)}-{data}"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem)[:90].strip("-._") or "study"
+
+
+def begin(
+    given: Settings,
+    resolved: Resolved,
+    request: Request,
+    searched: Space | list[Point],
+    progress: Silent,
+    *,
+    name: str | None,
+    runs: str | Path | None,
+    storage: str | None,
+    mlflow: str | None,
+) -> Work:
+    """Look at the data, then open the study, or refuse to go on with another one.
+
+    Args:
+        given, resolved: settings that are the same in all trials, as given and as decided.
+        request: how to search.
+        searched: a space, or the points of a sweep.
+        progress: shows the steps.
+        name, runs, storage, mlflow: see :func:`zoo.tune`.
+
+    Raises:
+        ZooError: a study of this name is of something else, or there is nothing to compare by.
+    """
+    name = check_name(name or label_of(resolved))
+    dataset = load(resolved.settings, progress)
+    for sentence in data_remarks(dataset):
+        progress.say(sentence)
+    if not len(dataset.split.val):
+        raise ZooError("there are no validation images to compare trials by: add some")
+    logged = Mlflow(mlflow, name) if mlflow else None
+    folder = runs_dir(runs) / "studies" / name
+    kept = open_storage(storage, folder)
+    probing = _probing(resolved, request, searched)
+    with storage_errors(storage, opening=True):
+        book = _book(kept, name, request, resolved)
+        identify(book, name, identity_of(given, resolved, dataset, request, searched, probing))
+        probes = None
+        if probing:
+            probes = _book(kept, f"{name}: probes", request, resolved)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + request.seconds
+    bench = Bench(
+        given, resolved, dataset, request.metric, folder, request.jobs, progress, deadline
+    )
+    return Work(name, bench, request, book, probes, {}, logged)
+
+
+def _probing(resolved: Resolved, request: Request, searched: Space | list[Point]) -> bool:
+    space = searched if isinstance(searched, dict) else {}
+    return request.probes > 0 and not resolved.from_scratch and any(n in space for n in HEAD)
+
+
+def _book(kept: Any, name: str, request: Request, resolved: Resolved) -> Book:
+    optuna = import_optuna()
+    # a third is cut, not half: early epochs of long trainings look worse than they will end
+    pruner = optuna.pruners.PercentilePruner(
+        66.7, n_startup_trials=4, n_warmup_steps=1, n_min_trials=3
+    )
+    book = Book(kept, name, direction(request.metric), pruner=pruner)
+    few = request.trials if request.trials and "probes" not in name else 20
+    # anew at every start, so that a study that goes on does not draw the same points again
+    seed = resolved.settings.seed + 1000 * len(book.trials)
+    book.study.sampler = optuna.samplers.TPESampler(
+        n_startup_trials=max(3, min(10, few // 3)), multivariate=True, seed=seed, constant_liar=True
+    )
+    return book
