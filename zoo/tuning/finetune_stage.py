@@ -37,14 +37,14 @@ class Search:
         settings_of: from a point to the settings that differ from the shared ones.
         limit: number of trials; None for all that are enqueued.
         pruned: whether weak trainings are cut short.
-        finished: called with the number of every trial that is done.
+        finished: called after every trial.
     """
 
     space: Space | None
     settings_of: Callable[[Point], Point]
     limit: int | None
     pruned: bool
-    finished: Callable[[int], None]
+    finished: Callable[[], None]
 
 
 def finetune_stage(book: Book, search: Search, bench: Bench) -> None:
@@ -98,7 +98,7 @@ def _next(book: Book, search: Search, bench: Bench, advance: Advance) -> bool:
         raise
     advance(1)
     bench.progress.say(f"trial {trial.number}: {said} ({time.perf_counter() - started:.0f} s)")
-    search.finished(trial.number)
+    search.finished()
     _check_hope(book)
     return True
 

@@ -237,7 +237,7 @@ def _finetune(work: Work, search: Search) -> None:
     try:
         finetune_stage(work.book, search, work.bench)
     finally:
-        write_jsonl(work.bench.folder / "trials.jsonl", work.rows())
+        work.log()
 
 
 def _probed(work: Work, head: Space) -> dict[str, Point]:
@@ -256,7 +256,7 @@ def _probed(work: Work, head: Space) -> dict[str, Point]:
         replace(bench, deadline=min(bench.deadline, share)),
         work.request.probes,
     )
-    write_jsonl(bench.folder / "trials.jsonl", work.rows())
+    work.log()
     if known:
         return dict(known)
     found = _heads(work.probes, head, features, bench)

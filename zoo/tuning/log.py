@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,14 @@ from zoo.progress import printable
 from zoo.tuning.result import Row, Study
 
 _SCALARS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate")
-# MLflow's own patience with a server that does not answer is a quarter of an hour
-_MLFLOW = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+_MLFLOW = {
+    # its own patience with a server that does not answer is a quarter of an hour
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    # standard output is for what the command finds
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+_MLFLOW_MOST = 900  # metrics that it takes at once
 
 
 def write_jsonl(path: Path, rows: Sequence[Row]) -> None:
@@ -67,10 +74,10 @@ def _last_metrics(row: Row) -> dict[str, float]:
 
 
 class Mlflow:
-    """Logs trials to an MLflow tracking server or folder.
+    """Logs trials to an MLflow tracking server or database.
 
     Args:
-        uri: of the server, or a folder or database.
+        uri: of a server, or of a database such as ``sqlite:///mlflow.db``.
         experiment: name of the study.
 
     Raises:
@@ -91,32 +98,56 @@ class Mlflow:
             self._experiment = (
                 found.experiment_id if found else self._client.create_experiment(experiment)
             )
+            self._logged = self._titles()
         except Exception as error:  # MLflow, requests and SQLAlchemy raise their own
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ZooError(f"MLflow at {uri} cannot be used ({first[:300]})") from error
 
-    def log(self, row: Row) -> None:
-        """Log a finished trial.
+    def _titles(self) -> set[str]:
+        """Names of the runs that are there, from an earlier command or another machine."""
+        found, token = set(), None
+        while True:
+            page = self._client.search_runs([self._experiment], page_token=token)
+            found |= {run.info.run_name for run in page if run.info.status != "RUNNING"}
+            token = page.token
+            if not token:
+                return found
 
-        Raises:
-            ZooError: the server cannot be reached.
+    def log(self, rows: Sequence[Row]) -> str:
+        """Log the finished trials that are not there yet.
+
+        Returns:
+            Why not, where the server was lost; what is missing is logged by the next call.
         """
-        title = f"{row['stage']}-{row['trial']}"
         try:
-            run = self._client.create_run(self._experiment, run_name=title).info.run_id
-            for name, value in {**row["settings"], **row["params"]}.items():
-                self._client.log_param(run, name, value)
-            for epoch in row["epochs"]:
-                for key in [key for key in _SCALARS if key in epoch]:
-                    self._client.log_metric(run, key, epoch[key], step=int(epoch["epoch"]))
-            for key, value in _last_metrics(row).items():
-                self._client.log_metric(run, f"val_{key}", value)
-            for key in ("state", "reason", "seconds", "host"):
-                self._client.set_tag(run, key, str(row[key]))
-            done = row["state"] in {"complete", "pruned"}
-            self._client.set_terminated(run, "FINISHED" if done else "FAILED")
+            for row in rows:
+                title = f"{row['stage']}-{row['trial']}"
+                if row["state"] not in {"running", "waiting"} and title not in self._logged:
+                    self._log(title, row)
+                    self._logged.add(title)
         except Exception as error:
-            raise ZooError(f"MLflow at {self._uri} was lost ({error!s:.300})") from error
+            return f"MLflow at {self._uri} was lost ({error!s:.300}): trials are logged there later"
+        return ""
+
+    def _log(self, title: str, row: Row) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        now = int(1000 * time.time())
+        run = self._client.create_run(self._experiment, run_name=title).info.run_id
+        params = {**row["settings"], **row["params"]}
+        metrics = [
+            Metric(key, epoch[key], now, int(epoch["epoch"]))
+            for epoch in row["epochs"]
+            for key in _SCALARS
+            if key in epoch
+        ]
+        metrics += [Metric(f"val_{k}", v, now, 0) for k, v in _last_metrics(row).items()]
+        tags = [RunTag(key, str(row[key])) for key in ("state", "reason", "seconds", "host")]
+        self._client.log_batch(
+            run, metrics[:_MLFLOW_MOST], [Param(k, str(v)) for k, v in params.items()], tags
+        )
+        done = row["state"] in {"complete", "pruned"}
+        self._client.set_terminated(run, "FINISHED" if done else "FAILED")
 
 
 def write_best(path: Path, settings: Mapping[str, Any]) -> None:

@@ -46,13 +46,13 @@ class Work:
         first = result.rows_of(self.probes, "probe") if self.probes else []
         return [*first, *result.rows_of(self.book, "finetune")]
 
-    def log(self, number: int) -> None:
-        """Keep what a trial of fine-tuning gave."""
+    def log(self) -> None:
+        """Keep what is known of the trials."""
         rows = self.rows()
         write_jsonl(self.bench.folder / "trials.jsonl", rows)
-        if self.mlflow:
-            mine = [r for r in rows if r["stage"] == "finetune" and r["trial"] == number]
-            self.mlflow.log(mine[0])
+        why = self.mlflow.log(rows) if self.mlflow else ""
+        if why:
+            self.bench.progress.say(why)
 
 
 def label_of(resolved: Resolved) -> str:
