@@ -141,7 +141,7 @@ class Mlflow:
             for key in _SCALARS
             if key in epoch
         ]
-        metrics += [Metric(f"val_{k}", v, now, 0) for k, v in _last_metrics(row).items()]
+        metrics += [Metric(f"val/{k}", v, now, 0) for k, v in _last_metrics(row).items()]
         tags = [RunTag(key, str(row[key])) for key in ("state", "reason", "seconds", "host")]
         self._client.log_batch(
             run, metrics[:_MLFLOW_MOST], [Param(k, str(v)) for k, v in params.items()], tags
