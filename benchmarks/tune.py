@@ -4,7 +4,8 @@
                               [--picture curve.svg]
 
 Both searches have the same time, data, fixed settings and seed, and both begin with the default
-settings. Cheap first is `zoo tune` as it is; plain is the same with --probes 0 and --no-prune,
+settings. They run side by side, each on half of the cores, so that what else the machine does
+slows both. Cheap first is `zoo tune` as it is; plain is the same with --probes 0 and --no-prune,
 which searches the head's settings by training like all others. Features and prepared images are
 computed by a first, untimed run. What counts is the best validation score so far, at the end of
 each trial.
@@ -13,7 +14,10 @@ each trial.
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import subprocess
+import sys
 import tempfile
 from datetime import datetime
 from pathlib import Path
@@ -57,6 +61,23 @@ def search(kind: str, folder: Path, args: argparse.Namespace) -> Curve:
     return curve
 
 
+def side_by_side(folder: Path, args: argparse.Namespace) -> dict[str, Curve]:
+    """Both searches at once, each in a process of its own that has half of the cores."""
+    cores = sorted(os.sched_getaffinity(0))
+    half = max(1, len(cores) // 2)
+    started = []
+    for i, kind in enumerate(_KINDS):
+        mine = set(cores[i * half : (i + 1) * half]) or set(cores)
+        call = [sys.executable, __file__, *sys.argv[1:], "--search", kind, "--folder", str(folder)]
+        started.append(
+            subprocess.Popen(call, preexec_fn=lambda own=mine: os.sched_setaffinity(0, own))
+        )
+    for kind, process in zip(_KINDS, started, strict=True):
+        if process.wait():
+            raise SystemExit(f"the search {kind} failed")
+    return {kind: json.loads((folder / f"{kind}.json").read_text()) for kind in _KINDS}
+
+
 def at(curve: Curve, seconds: float) -> list[str]:
     """Best accuracy and log loss by then."""
     known = [point for point in curve if point[0] <= seconds]
@@ -86,7 +107,7 @@ def picture(curves: dict[str, Curve], seconds: float) -> str:
 
 
 def main() -> None:
-    """One search after the other, with the same cache."""
+    """Both searches, with the same cache."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", default="digits")
     parser.add_argument("--backbone", default="efficientnet")
@@ -95,7 +116,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--picture", type=Path)
+    parser.add_argument("--search", choices=list(_KINDS), help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.search:
+        found = search(args.search, args.folder, args)
+        (args.folder / f"{args.search}.json").write_text(json.dumps(found))
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ.setdefault("ZOO_CACHE", str(folder / "cache"))
@@ -104,7 +131,7 @@ def main() -> None:
         zoo.finetune(
             args.backbone, args.data, size=args.size, unfreeze="none", runs=folder / "warm"
         )
-        curves = {kind: search(kind, folder, args) for kind in _KINDS}
+        curves = side_by_side(folder, args)
     seconds = 60 * args.minutes
     rows = [
         [
