@@ -12,7 +12,7 @@ from zoo.tuning.book import Book
 from zoo.tuning.finetune_stage import work_folder
 from zoo.tuning.log import write_jsonl
 from zoo.tuning.page import page
-from zoo.tuning.result import Study, diverse, edges, importances, ranked, rows_of
+from zoo.tuning.result import Study, against_default, diverse, edges, importances, ranked, rows_of
 from zoo.tuning.space import Dimension
 from zoo.tuning.storage import open_storage
 
@@ -102,6 +102,22 @@ def test_diverse_trials_are_those_that_help_the_best_one(tmp_path):
     found = study([row(0, 0.9), row(1, 0.89), row(2, 0.88), row(3, 0.5)], tmp_path)
     assert [r["trial"] for r in diverse(found, labels, 2)] == [0, 2]
     assert [r["trial"] for r in diverse(found, labels, 9)] == [0, 2, 1]  # no more have predictions
+
+
+def test_the_best_trial_is_compared_with_the_default_one_on_the_same_images(tmp_path):
+    labels = np.arange(60) % 2
+    right = np.eye(2)[labels] * 0.8 + 0.1
+    for number, wrong in ((0, 20), (1, 4)):
+        folder = work_folder(tmp_path, number)
+        folder.mkdir(parents=True)
+        np.save(folder / "val.npy", np.concatenate([right[:wrong, ::-1], right[wrong:]]))
+    found = study([row(0, 0.6, default=True), row(1, 0.9), row(2, 0.1)], tmp_path)
+    against = against_default(found, labels)
+    assert (against.only_first, against.only_second, against.n) == (16, 0, 60)
+    assert (against.by_accuracy, against.by_log_loss) == ("better", "better")
+    assert against_default(study([row(0, 0.6, default=True)], tmp_path), labels) is None
+    elsewhere = study([row(0, 0.6, default=True), row(2, 0.9)], tmp_path)
+    assert against_default(elsewhere, labels) is None
 
 
 def test_importances_find_the_setting_that_matters(tmp_path):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.cli._common import table
 from zoo.cli._metrics import entry
+from zoo.cli._verdict import verdict
 
 if TYPE_CHECKING:
     from zoo.runs import Run
@@ -24,7 +25,7 @@ def ensemble_text(run: Run) -> str:
     parts = [
         _method(found, run),
         _scores(found, run),
-        _verdict(found["against_best"], found["best_member"]),
+        verdict(found["against_best"], f"against {found['best_member']}"),
         _tried(found),
         _contributions(found, run),
         _pairs(found),
@@ -78,22 +79,6 @@ def _scores(found: Mapping[str, Any], run: Run) -> str:
 
 def _time(ms: float | None) -> str:
     return "-" if ms is None else f"{ms:.1f}"
-
-
-def _verdict(against: Mapping[str, Any], best: str) -> str:
-    n = against["n"]
-
-    def words(verdict: str) -> str:
-        return f"{verdict} with {n} images" if verdict.startswith("not") else verdict
-
-    return (
-        f"against {best}, paired:\n"
-        f"  accuracy {against['accuracy']:+.3f}: {words(against['by_accuracy'])} "
-        f"(right alone: {against['only_first']} and {against['only_second']} images, "
-        f"McNemar p = {against['p_value']:.2g})\n"
-        f"  log loss {against['log_loss']:+.3f} [{against['low']:+.3f}, {against['high']:+.3f}]: "
-        f"{words(against['by_log_loss'])} (paired bootstrap)"
-    )
 
 
 def _tried(found: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli._common import json_option, print_json, printable, runs_option, table
+from zoo.cli._verdict import verdict
 
 if TYPE_CHECKING:
     from zoo.tuning.result import Row, Study
@@ -89,7 +90,7 @@ def show(study: Study, as_json: bool) -> None:
 
 def _print(study: Study, as_json: bool) -> None:
     if as_json:
-        best = study.best
+        best, against = study.best, study.against_default
         print_json(
             {
                 "study": study.name,
@@ -97,6 +98,7 @@ def _print(study: Study, as_json: bool) -> None:
                 "metric": study.metric,
                 "best": best,
                 "default": study.default,
+                "against_default": against.as_record() if against else None,
                 "importances": study.importances,
                 "edges": study.edges,
                 "runs": {str(n): run.name for n, run in study.runs.items()},
@@ -182,7 +184,12 @@ def _against_default(study: Study) -> str:
     best, default = study.best, study.default
     if default is None or default is best:
         return "the default settings are the best tried" if default is best else ""
-    return f"default settings on validation: {_said(default)}; best: {_said(best)}"
+    said = f"default settings on validation: {_said(default)}; best: {_said(best)}"
+    if study.against_default is None:
+        return said
+    heading = "the best trial against the default settings, on validation"
+    luck = f"  the best of {len(study.ranked(best['stage']))} is partly luck: see the test images"
+    return f"{said}\n{verdict(study.against_default.as_record(), heading)}\n{luck}"
 
 
 def _said(row: Row) -> str:

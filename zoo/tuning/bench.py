@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from zoo.data.dataset import Dataset
 from zoo.progress import Silent
 from zoo.settings import Settings
@@ -41,6 +43,11 @@ class Bench:
     progress: Silent = field(default_factory=Silent)
     deadline: float = float("inf")
     stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def val_labels(self) -> np.ndarray:
+        """Labels of the validation images, int64 of shape (n,)."""
+        return self.dataset.catalog.labels[self.dataset.split.val]
 
     @property
     def val_count(self) -> int:

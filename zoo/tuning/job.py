@@ -313,7 +313,7 @@ def _conclude(work: Work) -> Study:
     if study.ranked() or study.ranked("probe"):
         write_best(work.bench.folder / "best.json", study.best["settings"])
     write_jsonl(work.bench.folder / "trials.jsonl", study.rows)
-    return study
+    return replace(study, against_default=result.against_default(study, work.bench.val_labels))
 
 
 def _complete_probe_rows(study: Study, work: Work) -> None:
@@ -334,8 +334,7 @@ def _with_runs(
     if not refit and top == 1:
         return study
     bench = work.bench
-    labels = bench.dataset.catalog.labels[bench.dataset.split.val]
-    rows = result.diverse(study, labels, top) if top > 1 else [study.best]
+    rows = result.diverse(study, bench.val_labels, top) if top > 1 else [study.best]
     made = {}
     for row in rows:
         run = refit_run(study, row, work.book, bench, runs=runs, whole=refit)

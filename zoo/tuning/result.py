@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ensembles import PredictionTable
+from ensembles.comparison import Comparison, compare
 from zoo.errors import ZooError
 from zoo.runs import Run
 from zoo.settings import describe
@@ -43,6 +45,8 @@ class Study:
         importances: stage to setting to its share of what the score varies by; PED-ANOVA (Watanabe
             et al. 2023, arXiv 2304.10255).
         edges: where the best value is at the end of its range, and what to try.
+        against_default: the best trial against that of the default settings, on validation; None
+            where they are the same, or were not both trained here.
         runs: what was trained with the best settings, by number of the trial.
         stopped: why the search ended before all was tried; empty where it did not.
     """
@@ -54,6 +58,7 @@ class Study:
     spaces: dict[str, Space]
     importances: dict[str, dict[str, float]]
     edges: list[str]
+    against_default: Comparison | None = None
     runs: dict[int, Run] = field(default_factory=dict)
     stopped: str = ""
 
@@ -204,6 +209,19 @@ def diverse(study: Study, labels: np.ndarray, count: int) -> list[Row]:
             break
         chosen.append(min(rest, key=lambda r: _loss([*known, tables[r["trial"]]], labels)))
     return chosen
+
+
+def against_default(study: Study, labels: np.ndarray) -> Comparison | None:
+    """The best trial against that of the default settings; see :class:`Study`."""
+    if not study.ranked():
+        return None
+    best, default = study.best, study.default
+    if default is None or default is best:
+        return None
+    first, second = (_predictions(study.path, row["trial"], len(labels)) for row in (best, default))
+    if first is None or second is None:  # trained on another machine
+        return None
+    return compare(PredictionTable.of(first, labels), PredictionTable.of(second, labels))
 
 
 def _predictions(study: Path, number: int, count: int) -> np.ndarray | None:
