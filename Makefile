@@ -16,7 +16,7 @@ demo: $(VENV)/.installed  ## fine-tune EfficientNet-Lite0 on solar-cell photos
 	$(BIN)/zoo finetune efficientnet --data elpv
 
 test: $(VENV)/.installed  ## the tests that need neither network nor GPU nor patience
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.installed  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check --quiet .

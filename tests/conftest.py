@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import os
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -15,8 +16,16 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
+from threadpoolctl import threadpool_limits
 
 DIGITS = {"one": 1, "four": 4, "seven": 7}
+
+# the products are small, and threads would only wait for one another: four times slower
+threadpool_limits(1)
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # of the processes that tests start
+    os.environ.setdefault(name, "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side already
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 hypothesis.settings.register_profile("zoo", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("zoo")
