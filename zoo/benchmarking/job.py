@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from backbones import BackboneError
+from backbones import BackboneError, weights_file
 from zoo.benchmarking.combinations import combinations, combine, failure
 from zoo.benchmarking.fan_out import Job, Workplace
 from zoo.benchmarking.plan import METHODS, Cell, Contestant, Each, Request, cells, contestants
@@ -82,12 +82,14 @@ def benchmark(
         backend,
         address,
     )
+    if name is not None:
+        check_name(name)
     found = contestants(request, progress)
     dataset = load(found[0].any.settings, progress)
     for sentence in data_remarks(dataset):
         progress.say(sentence)
     _check_splits(dataset)
-    label = check_name(name or _label(found[0].any.settings.data))
+    label = name or _label(found[0].any.settings.data)
     no_weights = _without_weights(found, progress)
     wanted = cells(found, seeds, dataset)
     shelf = Shelf(runs_dir(runs) / "benchmarks" / label)
@@ -113,9 +115,16 @@ def _label(data: str) -> str:
 
 
 def _without_weights(found: Sequence[Contestant], progress: Silent) -> dict[str, str]:
-    """Backbone to the reason why its weights cannot be had; what can be fetched is fetched."""
+    """Backbone to the reason why its weights cannot be had; what can be fetched is fetched.
+
+    Raises:
+        ZooError, BackboneError: none has weights, or a file that was named is not there.
+    """
     reasons = {}
     for contestant in found:
+        weights = str(contestant.any.settings.weights)
+        if weights not in {"imagenet", "none"} and not weights.startswith("hub:"):
+            weights_file(weights)
         try:
             fetch_weights(contestant.any, progress)
         except BackboneError as error:
@@ -135,7 +144,8 @@ def _train(
 ) -> dict[str, str]:
     """Train the cells that are not there yet; gives name to reason of those that failed.
 
-    Probes come first, because they compute the features that the others find.
+    Probes come first, because they compute the features that the others find. A backbone whose
+    probe failed, for instance because its weights are of another network, is not tried again.
 
     Raises:
         ZooError: none is there, then.
@@ -152,7 +162,10 @@ def _train(
         advance(len(wanted) - len(missing))
         for first in (True, False):
             part = [cell for cell in missing if (cell.variant == "probe") == first]
-            for job, answer in workplace.run([_job(cell, shelf, workplace) for cell in part]):
+            hopeless = {by_name[name].backbone: why for name, why in failed.items()}
+            failed |= {c.name: hopeless[c.backbone] for c in part if c.backbone in hopeless}
+            todo = [_job(c, shelf, workplace) for c in part if c.name not in failed]
+            for job, answer in workplace.run(todo):
                 why = failure(job, answer, shelf)
                 failed |= why
                 _tell(by_name[job["name"]], why, shelf, advance, progress)

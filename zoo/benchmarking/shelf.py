@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,9 @@ class Shelf:
         try:
             yield
         finally:
+            for empty in (self.cells, self.folder):
+                with suppress(OSError):  # where nothing was done, nothing is left
+                    empty.rmdir()
             os.close(lock)
 
     def log(self, name: str) -> Path:
