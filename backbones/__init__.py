@@ -12,7 +12,7 @@ from backbones._hub import short_name
 from backbones._macs import macs
 from backbones._published import Published, digest_of, fetch, located, verify, weights_folder
 from backbones._registry import Spec, families, get, names, plugin_problems, register
-from backbones._weights import imagenet_file
+from backbones._weights import imagenet_file, weights_file
 
 __all__ = [
     "Backbone",
@@ -35,5 +35,6 @@ __all__ = [
     "upper_blocks",
     "verify",
     "weights_digest",
+    "weights_file",
     "weights_folder",
 ]

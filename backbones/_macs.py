@@ -17,11 +17,13 @@ def macs(model: keras.Model) -> int:
     biases are not counted, as is usual (MobileNetV2, arXiv 1801.04381, table 2).
 
     Args:
-        model: functional network with a fixed input size, channels last.
+        model: functional network with a fixed input size, channels last; or one that holds such
+            networks, as a run's classifier does behind its resizing.
 
     Raises:
         ValueError: a layer with a kernel of another kind.
     """
+    import keras
     from keras import layers
 
     total = 0
@@ -30,6 +32,8 @@ def macs(model: keras.Model) -> int:
             # the kernel: (height, width, inputs of a group, outputs), (height, width, channels,
             # multiplier) or (inputs, outputs); it is applied at each position of the output
             total += math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape)
+        elif isinstance(layer, keras.Model):
+            total += macs(layer)
         elif any("kernel" in w.name for w in layer.weights):
             raise ValueError(f"the multiply-accumulates of {type(layer).__name__} are not known")
     return total

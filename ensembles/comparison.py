@@ -78,7 +78,7 @@ def compare(first: PredictionTable, second: PredictionTable, seed: int = 0) -> C
     right = [t.probabilities.argmax(axis=1) == labels for t in (first, second)]
     only_first, only_second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
     a, b = (-np.log(true_class(t.probabilities, labels)) for t in (first, second))
-    low, high = _paired_interval(a - b, seed)
+    low, high = paired_interval(a - b, seed)
     return Comparison(
         n=len(labels),
         accuracy=float(right[0].mean() - right[1].mean()),
@@ -99,8 +99,13 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return min(1.0, 2 * float(bdtr(min(only_first, only_second), total, 0.5)))
 
 
-def _paired_interval(difference: np.ndarray, seed: int) -> tuple[float, float]:
-    """95% interval of the mean."""
+def paired_interval(difference: np.ndarray, seed: int) -> tuple[float, float]:
+    """95% interval of the mean of differences, one a sample, by the percentile bootstrap.
+
+    Args:
+        difference: float of shape (n,).
+        seed: of the draws.
+    """
     rng, n = np.random.default_rng(seed), len(difference)
     step = max(1, int(4e6 / n))  # bounds the memory of the draws
     means = [

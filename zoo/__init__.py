@@ -16,6 +16,7 @@ from zoo.errors import ZooError
 from zoo.runs import Run, open_run
 
 if TYPE_CHECKING:
+    from zoo.benchmarking.job import benchmark
     from zoo.combine.job import ensemble
     from zoo.diagnosis.job import Diagnosis, diagnose
     from zoo.evaluate.predict import Prediction, predict
@@ -28,6 +29,7 @@ __all__ = [
     "Prediction",
     "Run",
     "ZooError",
+    "benchmark",
     "diagnose",
     "ensemble",
     "finetune",
@@ -39,6 +41,7 @@ __all__ = [
 
 _LAZY = {
     "Diagnosis": "zoo.diagnosis.job",
+    "benchmark": "zoo.benchmarking.job",
     "diagnose": "zoo.diagnosis.job",
     "ensemble": "zoo.combine.job",
     "finetune": "zoo.train.job",

@@ -226,6 +226,16 @@ def _is_resumable(path: Path) -> bool:
         return True  # a damaged record is told when it is asked for
 
 
+def being_written(name: str, folder: str | Path | None = None) -> bool:
+    """Whether another process writes a run of this name."""
+    path = runs_dir(folder) / f".{name}.partial"
+    lock = _lock(path)
+    if lock is None:
+        return path.is_dir()
+    os.close(lock)
+    return False
+
+
 def unfinished_record(name: str, folder: str | Path | None = None) -> dict[str, Any]:
     """``run.json`` of an interrupted run.
 

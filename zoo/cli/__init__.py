@@ -15,6 +15,7 @@ _COMMANDS = {
     "tune": "Search for the best settings, and train a run with them.",
     "sweep": "Train with every combination of some settings.",
     "ensemble": "Combine finished runs into one that is better.",
+    "benchmark": "Compare backbones, recipes and ensembles over seeds.",
     "diagnose": "Say why a run is not good enough, and what to do.",
     "predict": "Predict images with a finished run.",
     "list": "List the backbones.",

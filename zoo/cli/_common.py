@@ -27,6 +27,24 @@ class BackboneName(click.ParamType):
         return [CompletionItem(name) for name in known if name.startswith(incomplete)]
 
 
+class BackboneNames(BackboneName):
+    """Backbones with commas between; the last one is completed."""
+
+    name = "backbones"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> list[str]:
+        """See :func:`_parts`."""
+        return _parts(value)
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """What may follow the last comma."""
+        return _after_comma(super().shell_complete, context, parameter, incomplete)
+
+
 class RunName(click.ParamType):
     """A finished run."""
 
@@ -50,19 +68,33 @@ class RunNames(RunName):
     def convert(
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> list[str]:
-        """Names without blanks around them; empty ones are left out."""
-        if isinstance(value, list):
-            return value
-        return [part.strip() for part in value.split(",") if part.strip()]
+        """See :func:`_parts`."""
+        return _parts(value)
 
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """What may follow the last comma."""
-        before, comma, last = incomplete.rpartition(",")
-        found = super().shell_complete(context, parameter, last)
-        given = before.split(",")
-        return [CompletionItem(before + comma + i.value) for i in found if i.value not in given]
+        return _after_comma(super().shell_complete, context, parameter, incomplete)
+
+
+def _parts(value: Any) -> list[str]:
+    """Names without blanks around them; empty ones are left out."""
+    if isinstance(value, list):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def _after_comma(
+    complete: Complete, context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    before, comma, last = incomplete.rpartition(",")
+    given = before.split(",")
+    found = complete(context, parameter, last)
+    return [CompletionItem(before + comma + i.value) for i in found if i.value not in given]
 
 
 class DataSource(click.ParamType):

@@ -1,4 +1,4 @@
-"""The parent's side of :mod:`zoo.tuning.worker`: start a process, hear it out, end it."""
+"""The parent's side of a process for one job: start it, hear it out, end it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import zoo
-
 _PATIENCE = 15.0  # seconds between two calls of ``idle``
 
 
@@ -26,13 +24,14 @@ class Worker:
         job: see :mod:`zoo.tuning.worker`.
         log: file for what it prints.
         threads: that its arithmetic may use; all cores where 0.
+        module: what the process runs; it answers as :func:`zoo.tuning.worker.serve` does.
     """
 
-    def __init__(self, job: Mapping[str, Any], log: Path, threads: int = 0) -> None:
+    def __init__(self, job: Mapping[str, Any], log: Path, threads: int, module: str) -> None:
         self._log = log
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "zoo.tuning.worker"],
+                [sys.executable, "-m", module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -96,9 +95,11 @@ class Worker:
 
 
 @contextmanager
-def worker(job: Mapping[str, Any], log: Path, threads: int = 0) -> Iterator[Worker]:
-    """A worker that is gone when the block ends, however it ends."""
-    made = Worker(job, log, threads)
+def worker(
+    job: Mapping[str, Any], log: Path, threads: int = 0, module: str = "zoo.tuning.worker"
+) -> Iterator[Worker]:
+    """A worker that is gone when the block ends, however it ends; see :class:`Worker`."""
+    made = Worker(job, log, threads, module)
     try:
         yield made
     finally:
@@ -107,7 +108,7 @@ def worker(job: Mapping[str, Any], log: Path, threads: int = 0) -> Iterator[Work
 
 def _environment(threads: int) -> dict[str, str]:
     found = dict(os.environ)
-    here = str(Path(zoo.__file__).parent.parent)
+    here = str(Path(__file__).parents[2])
     found["PYTHONPATH"] = os.pathsep.join([here, *filter(None, [found.get("PYTHONPATH")])])
     if threads:
         for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

@@ -252,16 +252,18 @@ def pins(pairs: tuple[str, ...]) -> Point:
     Raises:
         ZooError: no ``=``, an unknown setting, or a value out of its range.
     """
-    found: Point = {}
-    for pair in pairs:
-        name, sign, value = pair.partition("=")
-        if not sign:
-            raise ZooError(f"--set must be setting=value, such as lr=1e-3, not {pair!r}")
-        name = ALIASES.get(name.strip(), name.strip())
-        if name not in describe():
-            raise ZooError(f"there is no setting {name!r} in --set: {nearest(name, describe())}")
-        found[name] = parsed(name, value.strip(), "--set")
-    return found
+    return dict(pin(pair) for pair in pairs)
+
+
+def pin(pair: str) -> tuple[str, Any]:
+    """Setting and value of a ``name=value`` text; see :func:`pins`."""
+    name, sign, value = pair.partition("=")
+    if not sign:
+        raise ZooError(f"--set must be setting=value, such as lr=1e-3, not {pair!r}")
+    name = ALIASES.get(name.strip(), name.strip())
+    if name not in describe():
+        raise ZooError(f"there is no setting {name!r} in --set: {nearest(name, describe())}")
+    return name, parsed(name, value.strip(), "--set")
 
 
 def _dimension(name: str, value: Any, where: str) -> Dimension:

@@ -12,7 +12,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -55,8 +55,15 @@ class Line:
         return found
 
 
-def main() -> None:
-    """Do one job."""
+Job = Callable[[Mapping[str, Any], Line], dict[str, Any]]
+
+
+def serve(jobs: Mapping[str, Job]) -> None:
+    """Do the one job that the parent sends, and end the process.
+
+    Args:
+        jobs: kind of job to the function that does it.
+    """
     # what libraries print must not get between the answers
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -64,7 +71,7 @@ def main() -> None:
     line.listen()
     job = line.job()
     try:
-        line.say(done=_JOBS[job["kind"]](job, line))
+        line.say(done=jobs[job["kind"]](job, line))
     except Stopped:
         line.say(stopped=True)
     except Exception as error:
@@ -156,4 +163,4 @@ def _backbone(resolved: Any) -> Any:
 _JOBS = {"features": _features, "trial": _trial}
 
 if __name__ == "__main__":
-    main()
+    serve(_JOBS)

@@ -1,0 +1,42 @@
+"""A benchmark of which nothing, or little, is left to be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from ready_cells import SMALL, TINY, fill
+
+import zoo
+from zoo.benchmarking.plan import Cell
+from zoo.benchmarking.result import Table
+from zoo.benchmarking.shelf import Shelf
+
+BACKBONES = ["efficientnet", "cnn"]
+EACH = {"cnn": SMALL, "efficientnet": {"size": 32}}
+
+
+@pytest.fixture
+def filled(digits_folder: Path, tmp_path: Path) -> Callable[..., tuple[Shelf, list[Cell]]]:
+    """Maker of finished cells in the test's runs: ``filled(["cnn"], seeds=2) -> shelf, cells``."""
+    return partial(fill, tmp_path / "runs", digits_folder)
+
+
+@pytest.fixture(scope="module")
+def table(digits_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Table:
+    """Two backbones, two seeds; nothing was left to be trained."""
+    folder = tmp_path_factory.mktemp("table")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_CACHE", str(folder / "cache"))
+        fill(folder / "runs", digits_folder, BACKBONES, 2, each=EACH)
+        return zoo.benchmark(
+            BACKBONES,
+            digits_folder,
+            seeds=2,
+            each=EACH,
+            methods=["soft", "geometric", "vote", "auto"],
+            runs=folder / "runs",
+            **TINY,
+        )

@@ -1,0 +1,1 @@
+"""Tables that compare backbones, recipes and ensembles, made of runs."""

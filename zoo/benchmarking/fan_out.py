@@ -1,0 +1,126 @@
+"""Jobs through joblib, on this machine or a Dask cluster, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import ZooError
+from zoo.tuning.owner import host, is_gone, me
+from zoo.tuning.process import worker
+
+_CONNECT = 10  # seconds to find a scheduler
+
+Job = dict[str, Any]
+Answer = tuple[Job, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where jobs are done.
+
+    Attributes:
+        jobs: at a time on this machine.
+        backend: of joblib, ``loky`` or ``dask``.
+        address: of the Dask scheduler. Its workers must see the folder of the runs, and the images
+            and weights under the same paths.
+    """
+
+    jobs: int = 1
+    backend: str = "loky"
+    address: str | None = None
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Answer]:
+        """Do the jobs; gives each with its answer as it is done.
+
+        The answer is ``{"done": ...}`` or ``{"error": why}``; a job whose Dask worker is lost is
+        done again by another one.
+
+        Raises:
+            ZooError: the Dask cluster is lost.
+        """
+        from joblib import Parallel, delayed
+
+        threads = max(1, (os.cpu_count() or 1) // self.jobs) if self.jobs > 1 else 0
+        if not jobs:
+            return
+        owner = me()
+        with self._backend() as count:
+            # a cell takes a minute: one a task, so that a lost worker costs one
+            parallel = Parallel(
+                n_jobs=count, return_as="generator_unordered", batch_size=1, pre_dispatch="all"
+            )
+            calls = (delayed(run_job)(job, owner, threads) for job in jobs)
+            try:
+                yield from parallel(calls)
+            except Exception as error:
+                if self.backend != "dask" or isinstance(error, ZooError):
+                    raise
+                raise ZooError(
+                    f"the Dask cluster at {self.address} was lost ({type(error).__name__}: "
+                    f"{error!s:.200}): the same command goes on"
+                ) from error
+
+    @contextmanager
+    def _backend(self) -> Iterator[int]:
+        """Make joblib use the backend; gives its number of jobs."""
+        from joblib import parallel_config
+
+        if self.backend == "loky":
+            with parallel_config(backend="loky"):
+                yield self.jobs
+            return
+        try:
+            from distributed import Client
+        except ImportError:
+            raise ZooError("--backend dask needs Dask: pip install 'zoo[dask]'") from None
+        try:
+            client = Client(self.address, timeout=_CONNECT, set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise ZooError(
+                f"there is no Dask scheduler at {self.address} ({error!s:.200}): start one "
+                f"(dask scheduler) and workers (dask worker {self.address}), or leave --backend out"
+            ) from error
+        with client, parallel_config(backend="dask", client=client):
+            yield -1
+
+
+def run_job(job: Job, owner: Mapping[str, Any], threads: int) -> Answer:
+    """Do one job in a process of its own, and hear its answer.
+
+    Args:
+        job: see :mod:`zoo.benchmarking.worker`; ``log`` is the file for what it prints.
+        owner: the process that asks for it, from :func:`zoo.tuning.owner.me`; where that is gone
+            from this machine, so is the job.
+        threads: that its arithmetic may use; by the Dask worker's where 0.
+    """
+
+    def idle() -> None:
+        if owner["host"] == host() and is_gone(owner, 0.0):
+            raise ZooError("the command that asked for this is gone")
+
+    log = Path(job["log"])
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with worker(job, log, threads or _share(), "zoo.benchmarking.worker") as made:
+        answers = list(made.answers(idle))
+        status = made.end()
+    return job, answers[-1] if answers else {"error": made.why(status)}
+
+
+def _share() -> int:
+    """Threads for a job of a Dask worker that does several at a time; 0 for all."""
+    import sys
+
+    if "distributed" not in sys.modules:
+        return 0
+    from distributed import get_worker
+
+    try:
+        at_a_time = get_worker().state.nthreads
+    except ValueError:  # not called by a worker
+        return 0
+    return max(1, (os.cpu_count() or 1) // at_a_time) if at_a_time > 1 else 0

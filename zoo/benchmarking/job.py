@@ -1,0 +1,248 @@
+"""``zoo benchmark``: train what is missing, combine, and put the table together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from backbones import BackboneError, weights_file
+from zoo.benchmarking.combinations import combinations, combine, failure
+from zoo.benchmarking.fan_out import Job, Workplace
+from zoo.benchmarking.plan import METHODS, Cell, Contestant, Each, Request, cells, contestants
+from zoo.benchmarking.result import Row, Table, compare_with_best, ensemble_rows, single_rows
+from zoo.benchmarking.shelf import Shelf
+from zoo.benchmarking.tables import write
+from zoo.data.dataset import Dataset, load
+from zoo.data.prepare import prepare
+from zoo.errors import ZooError, disk_errors
+from zoo.paths import runs_dir
+from zoo.progress import Advance, Silent
+from zoo.runs import check_name
+from zoo.train.job import fetch_weights
+from zoo.train.remarks import data_remarks
+
+
+def benchmark(
+    backbones: Sequence[str] = (),
+    data: str | Path | None = None,
+    *,
+    seeds: int = 3,
+    methods: Sequence[str] = METHODS,
+    each: Each | None = None,
+    jobs: int = 1,
+    backend: str = "loky",
+    address: str | None = None,
+    name: str | None = None,
+    runs: str | Path | None = None,
+    progress: Silent | None = None,
+    **settings: Any,
+) -> Table:
+    """Compare backbones, steps of the recipe and ways to combine, on one split.
+
+    Every backbone is probed, fine-tuned without augmentation and penalties, with augmentation, and
+    with both; from scratch there is no probe. Then every method combines the whole recipe's
+    networks of each seed, and a soup averages the fine-tuned variants of each backbone. Trainings
+    are runs in ``benchmarks/NAME/cells`` of the folder of the runs: the same call goes on where it
+    was interrupted, and more seeds or backbones add to them.
+
+    Args:
+        backbones: families or variants; every family where empty.
+        data, runs, progress: see :func:`zoo.finetune`.
+        seeds: trainings of each, with seeds 0, 1, ...
+        methods: of combining, out of ``soft``, ``geometric``, ``weighted``, ``greedy``, ``stack``,
+            ``vote``, ``auto`` and ``soup``.
+        each: backbone to settings of its own, such as ``{"mobilenet": {"weights": "file.h5"}}``.
+        jobs: trainings at a time on this machine.
+        backend: of joblib: ``loky``, or ``dask`` with the ``address`` of a scheduler, whose workers
+            share the folder of the runs and see images and weights under the same paths.
+        address: such as ``tcp://10.0.0.5:8786``.
+        name: of the benchmark; the data's where None.
+        **settings: the same in all trainings; see :class:`zoo.settings.Settings`.
+
+    Returns:
+        The table; it is also in the folder as ``table.md``, ``table.csv`` and ``table.json``. A
+        backbone whose weights cannot be had is a row that says so.
+
+    Raises:
+        ZooError, BackboneError: one sentence that says what is wrong; also where nothing at all
+            could be trained.
+    """
+    progress = progress or Silent()
+    source = None if data is None else str(data)
+    request = Request(
+        tuple(backbones),
+        source,
+        seeds,
+        tuple(methods),
+        settings,
+        each or {},
+        jobs,
+        backend,
+        address,
+    )
+    if name is not None:
+        check_name(name)
+    found = contestants(request, progress)
+    dataset = load(found[0].any.settings, progress)
+    for sentence in data_remarks(dataset):
+        progress.say(sentence)
+    _check_splits(dataset)
+    label = name or _label(found[0].any.settings.data)
+    no_weights = _without_weights(found, progress)
+    wanted = cells(found, seeds, dataset)
+    shelf = Shelf(runs_dir(runs) / "benchmarks" / label)
+    workplace = Workplace(jobs, backend, address)
+    with disk_errors(shelf.folder), shelf.mine():
+        able = [cell for cell in wanted if cell.backbone not in no_weights]
+        failed = _train(able, dataset, shelf, workplace, progress)
+        table = _table(label, request, wanted, dataset, shelf, (failed, no_weights), name, progress)
+        write(table)
+    return table
+
+
+def _check_splits(dataset: Dataset) -> None:
+    for split in ("val", "test"):
+        if not len(dataset.split.rows(split)):
+            what = "validation" if split == "val" else "test"
+            raise ZooError(f"there are no {what} images to compare by: add some")
+
+
+def _label(data: str) -> str:
+    stem = Path(data.removeprefix("tfds:")).stem
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem)[:90].strip("-._") or "benchmark"
+
+
+def _without_weights(found: Sequence[Contestant], progress: Silent) -> dict[str, str]:
+    """Backbone to the reason why its weights cannot be had; what can be fetched is fetched.
+
+    Raises:
+        ZooError, BackboneError: none has weights, or a file that was named is not there.
+    """
+    reasons = {}
+    for contestant in found:
+        weights = str(contestant.any.settings.weights)
+        if weights not in {"imagenet", "none"} and not weights.startswith("hub:"):
+            weights_file(weights)
+        try:
+            fetch_weights(contestant.any, progress)
+        except BackboneError as error:
+            reasons[contestant.name] = str(error)
+            progress.say(f"left out {contestant.name}: {error}")
+    if len(reasons) == len(found):
+        raise ZooError(f"no backbone has weights: {next(iter(reasons.values()))}")
+    return reasons
+
+
+def _train(
+    wanted: Sequence[Cell],
+    dataset: Dataset,
+    shelf: Shelf,
+    workplace: Workplace,
+    progress: Silent,
+) -> dict[str, str]:
+    """Train the cells that are not there yet; gives name to reason of those that failed.
+
+    Probes come first, because they compute the features that the others find. A backbone whose
+    probe failed, for instance because its weights are of another network, is not tried again.
+
+    Raises:
+        ZooError: none is there, then.
+    """
+    missing = [cell for cell in wanted if not shelf.is_done(cell.name)]
+    if len(missing) < len(wanted):
+        progress.say(f"{len(wanted) - len(missing)} of {len(wanted)} trainings are there already")
+    for size, fit in dict.fromkeys((c.settings.size, c.settings.fit) for c in missing):
+        assert size is not None
+        prepare(dataset.catalog, size, fit, progress)  # once, rather than in each process
+    failed: dict[str, str] = {}
+    by_name = {cell.name: cell for cell in missing}
+    with progress.step("train", len(wanted)) as advance:
+        advance(len(wanted) - len(missing))
+        for first in (True, False):
+            part = [cell for cell in missing if (cell.variant == "probe") == first]
+            hopeless = {by_name[name].backbone: why for name, why in failed.items()}
+            failed |= {c.name: hopeless[c.backbone] for c in part if c.backbone in hopeless}
+            todo = [_job(c, shelf, workplace) for c in part if c.name not in failed]
+            for job, answer in workplace.run(todo):
+                why = failure(job, answer, shelf)
+                failed |= why
+                _tell(by_name[job["name"]], why, shelf, advance, progress)
+    if wanted and not any(shelf.is_done(cell.name) for cell in wanted):
+        raise ZooError(f"nothing could be trained: {next(iter(failed.values()))}")
+    return failed
+
+
+def _job(cell: Cell, shelf: Shelf, workplace: Workplace) -> Job:
+    return {
+        "kind": "cell",
+        "name": cell.name,
+        "folder": str(shelf.cells.resolve()),
+        "settings": cell.settings.as_dict(),
+        "about": str(shelf.about_file(cell.name).resolve()),
+        "log": str(shelf.log(cell.name).resolve()),
+        "at_a_time": workplace.jobs,
+    }
+
+
+def _tell(
+    cell: Cell, why: Mapping[str, str], shelf: Shelf, advance: Advance, progress: Silent
+) -> None:
+    advance(1)
+    run = shelf.run(cell.name)
+    if cell.name in why or run is None:
+        progress.say(f"{cell.label}: failed: {why.get(cell.name, 'it is not there')}")
+        return
+    # not the test: nobody should choose while the table is made
+    found, spent = run.metrics["val"], run.record["seconds"]["total"]
+    accuracy, loss = found["accuracy"]["value"], found["log_loss"]["value"]
+    progress.say(
+        f"{cell.label}: validation accuracy {accuracy:.3f}, log loss {loss:.3f} ({spent:.0f} s)"
+    )
+
+
+def _table(
+    label: str,
+    request: Request,
+    wanted: Sequence[Cell],
+    dataset: Dataset,
+    shelf: Shelf,
+    problems: tuple[Mapping[str, str], Mapping[str, str]],
+    name: str | None,
+    progress: Silent,
+) -> Table:
+    """Combine, and put the rows together."""
+    failed, no_weights = problems
+    workplace = Workplace(request.jobs, request.backend, request.address)
+    ensembles, missing = combinations(wanted, request.methods, request.seeds, shelf)
+    unmade = combine(ensembles, shelf, workplace, progress)
+    rows: list[Row] = single_rows(wanted, shelf, failed, no_weights)
+    rows += ensemble_rows(ensembles, missing, wanted, shelf, unmade)
+    compare_with_best(rows)
+    origin = _origin(request, wanted, dataset, shelf, request.command(name))
+    return Table(label, shelf.folder, rows, origin)
+
+
+def _origin(
+    request: Request, wanted: Sequence[Cell], dataset: Dataset, shelf: Shelf, command: str
+) -> dict[str, Any]:
+    """Where the figures come from."""
+    runs = {c.name: shelf.run(c.name) for c in wanted if shelf.is_done(c.name)}
+    about = [shelf.about(name) for name in runs]
+    records = [run.record for run in runs.values() if run]
+    summary = dataset.summary()
+    data = {key: summary[key] for key in ("name", "images", "fingerprint", "split_fingerprint")}
+    data |= {split: sum(counts) for split, counts in summary["counts"].items()}
+    versions: dict[str, str] = {}
+    for package in records[0]["versions"]:
+        versions[package] = ", ".join(sorted({r["versions"][package] for r in records}))
+    return {
+        "command": command,
+        "machines": sorted({a["machine"] for a in about}),
+        "versions": versions,
+        "data": {**data, "classes": len(dataset.catalog.classes)},
+        "seeds": request.seeds,
+        "at_a_time": max(a["at_a_time"] for a in about),
+        "cell_seconds": round(sum(r["seconds"]["total"] for r in records), 3),
+    }

@@ -1,0 +1,295 @@
+"""What a benchmark trains: for every backbone the variants of the recipe, each with every seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import backbones
+from backbones import BackboneError
+from zoo.data.dataset import Dataset
+from zoo.errors import ZooError, nearest
+from zoo.progress import Silent
+from zoo.settings import Settings, check
+from zoo.train.plan import Resolved, gather, resolve
+from zoo.tuning.space import pin
+
+# from the least to the whole recipe
+VARIANTS = {
+    "probe": "probe",
+    "plain": "fine-tuned",
+    "augmented": "fine-tuned, augmentation",
+    "full": "fine-tuned, augmentation, L1/L2",
+}
+TUNED = ("plain", "augmented", "full")
+METHODS = ("soft", "geometric", "weighted", "greedy", "stack", "vote", "auto", "soup")
+BACKENDS = ("loky", "dask")
+
+_VARIED = ("seed", "augment", "mix", "l1", "l2", "head_l1", "head_l2")
+_DATA = ("val_fraction", "test_fraction", "split_seed", "near_duplicates")
+_NO_PENALTY = {"l1": 0.0, "l2": 0.0}
+_MOST_SEEDS = 1000
+
+Each = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    Attributes:
+        backbones: families or variants; all families where empty.
+        data: see :func:`zoo.finetune`.
+        seeds: every training is repeated with this many.
+        methods: of combining, out of ``METHODS``.
+        settings: the same in all trainings.
+        each: backbone, as it is named in ``backbones``, to settings of its own.
+        jobs: trainings at a time on this machine.
+        backend: of joblib, ``loky`` or ``dask``.
+        address: of the Dask scheduler.
+
+    Raises:
+        ZooError: a value out of its range, or values that exclude each other.
+    """
+
+    backbones: tuple[str, ...]
+    data: str | None
+    seeds: int = 3
+    methods: tuple[str, ...] = METHODS
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    each: Each = field(default_factory=dict)
+    jobs: int = 1
+    backend: str = "loky"
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.seeds <= _MOST_SEEDS:
+            raise ZooError(f"seeds must be 1 to {_MOST_SEEDS}, not {self.seeds}")
+        for method in self.methods:
+            if method not in METHODS:
+                hint = nearest(method, METHODS)
+                raise ZooError(f"there is no method {method!r} to combine by: {hint}")
+        self._check_fan_out()
+        for owner in self.each:
+            if owner not in self.backbones:
+                raise ZooError(
+                    f"there are settings of {owner!r}, which is not among the backbones: "
+                    f"{nearest(owner, self.backbones)}"
+                )
+        _refuse_varied(self.settings, "")
+        for owner, settings in self.each.items():
+            _refuse_varied(settings, f"{owner}.")
+            for name in set(settings) & set(_DATA):
+                raise ZooError(
+                    f"{owner}.{name} cannot be set: all backbones are compared on one split, so "
+                    f"give {name} to all"
+                )
+        weights = self.settings.get("weights", "none")
+        if len(self.backbones) != 1 and weights not in {"none", "imagenet"}:
+            raise ZooError(
+                f"weights {weights!r} fit one backbone only: name it, as in "
+                f"mobilenet.weights={weights}"
+            )
+
+    def _check_fan_out(self) -> None:
+        if self.jobs < 1:
+            raise ZooError(f"jobs must be at least 1, not {self.jobs}")
+        if self.backend not in BACKENDS:
+            hint = nearest(self.backend, BACKENDS)
+            raise ZooError(f"there is no backend {self.backend!r}: {hint}")
+        if self.backend == "dask" and not self.address:
+            raise ZooError(
+                "--backend dask needs the address of a scheduler, such as "
+                "--address tcp://10.0.0.5:8786"
+            )
+        if self.backend == "dask" and self.jobs != 1:
+            raise ZooError(
+                "--jobs is for this machine: with --backend dask, the threads of the workers say "
+                "how much is trained at a time (dask worker --nthreads)"
+            )
+        if self.backend != "dask" and self.address:
+            raise ZooError("--address goes with --backend dask: add it, or leave --address out")
+
+    def command(self, name: str | None = None) -> str:
+        """The command line that asks for the same; how it is spread over machines is left out."""
+        words = ["zoo", "benchmark"]
+        words += ["--data", self.data] if self.data else []
+        words += ["--backbones", ",".join(self.backbones)] if self.backbones else []
+        words += ["--seeds", str(self.seeds)]
+        for owner, settings in [("", self.settings), *self.each.items()]:
+            for key, value in settings.items():
+                words += ["--set", f"{owner}.{key}={_said(value)}".lstrip(".")]
+        if self.methods != METHODS:
+            words += ["--methods", ",".join(self.methods)]
+        return shlex.join([*words, *(["--name", name] if name else [])])
+
+
+def _said(value: Any) -> str:
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+
+
+def _refuse_varied(settings: Mapping[str, Any], owner: str) -> None:
+    for name, value in settings.items():
+        if name in _VARIED:
+            what = "several seeds" if name == "seed" else f"trainings with and without {name}"
+            if name in {"augment", "mix"}:
+                what = "trainings with and without augmentation"
+            raise ZooError(f"{owner}{name} cannot be set: the table compares {what}; leave it out")
+        if name == "unfreeze" and value == "none":
+            raise ZooError(
+                f"{owner}unfreeze cannot be none: the table has probes beside what is fine-tuned; "
+                f"leave it out"
+            )
+        if name in {"folds", "refit"}:
+            raise ZooError(
+                f"{owner}{name} cannot be set: a cell of the table is one training, judged by the "
+                f"validation split; leave it out"
+            )
+        if name == "data":
+            raise ZooError("data cannot be set among the settings: give --data")
+
+
+def pins(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Settings of ``name=value`` texts, and those of one backbone, ``backbone.name=value``.
+
+    Raises:
+        ZooError: no ``=``, an unknown setting, or a value out of its range.
+    """
+    shared: dict[str, Any] = {}
+    each: dict[str, dict[str, Any]] = {}
+    for pair in pairs:
+        left = pair.partition("=")[0]
+        owner = left.rpartition(".")[0].strip()
+        name, value = pin(pair[left.rfind(".") + 1 :])
+        (each.setdefault(owner, {}) if owner else shared)[name] = value
+    return shared, each
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A backbone of the table.
+
+    Attributes:
+        name: of the variant.
+        settings: variant of the recipe to the settings of its trainings, but for the seed.
+    """
+
+    name: str
+    settings: Mapping[str, Resolved]
+
+    @property
+    def any(self) -> Resolved:
+        """Settings of one of its trainings: data, weights and size are those of all."""
+        return next(iter(self.settings.values()))
+
+
+def contestants(request: Request, progress: Silent) -> list[Contestant]:
+    """The backbones with everything decided.
+
+    Raises:
+        ZooError, BackboneError: an unknown backbone or one named twice, a setting that is unknown,
+            out of range or that the backbone does not have.
+    """
+    found: list[Contestant] = []
+    for name in request.backbones or backbones.families():
+        own = check(request.each.get(name, {}), f"the settings of {name}")
+        given = gather(name, request.data, None, {**request.settings, **own}, progress)
+        made = _contestant(given)
+        if made.name in {other.name for other in found}:
+            raise ZooError(f"backbone {made.name!r} is named twice: name each once")
+        found.append(made)
+        progress = Silent()  # the remark on the data is made once
+    return found
+
+
+def _contestant(given: Settings) -> Contestant:
+    try:
+        resolved = resolve(given)
+        scratch = resolved.from_scratch
+        variants = [v for v in VARIANTS if v != "probe" or not scratch]
+        settings = {v: resolve(given.changed(**_changes(v, scratch))) for v in variants}
+    except BackboneError as error:
+        if "has no setting" not in str(error):
+            raise
+        raise ZooError(
+            f"{error}: settings of one backbone are given as backbone.setting=value, such as "
+            f"cnn.blocks=3"
+        ) from None
+    return Contestant(resolved.spec.name, settings)
+
+
+def _changes(variant: str, scratch: bool) -> dict[str, Any]:
+    """The settings that make a variant.
+
+    With pretrained weights, L2 is on the head, its strength chosen on validation, and L1 on the
+    kernels below; from scratch there is no head to choose by, and both are on all kernels.
+    """
+    if variant == "probe":
+        return {"unfreeze": "none"}
+    if variant == "plain":
+        return {"augment": "none", "mix": "none", **_NO_PENALTY}
+    if variant == "augmented":
+        return dict(_NO_PENALTY)
+    return {"l1": 1e-6, "l2": 1e-4} if scratch else {"l1": 1e-6, "head_l1": 0.0}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training.
+
+    Attributes:
+        name: of its run; another for other settings or other data.
+        backbone: the contestant's name.
+        variant: of the recipe.
+        seed: of the training; 0 where there is no chance in it.
+        settings: all of them.
+    """
+
+    name: str
+    backbone: str
+    variant: str
+    seed: int
+    settings: Settings
+
+    @property
+    def label(self) -> str:
+        """What it is, in words."""
+        seed = "" if self.variant == "probe" else f", seed {self.seed}"
+        return f"{self.backbone}, {VARIANTS[self.variant]}{seed}"
+
+
+def cells(found: Sequence[Contestant], seeds: int, dataset: Dataset) -> list[Cell]:
+    """All trainings of the table; a probe has no chance in it and is trained once."""
+    catalog, made = dataset.catalog, []
+    data = f"{catalog.fingerprint()} {dataset.split_fingerprint()}"
+    for contestant in found:
+        weights = _digest(contestant.any.settings.weights)
+        for variant, resolved in contestant.settings.items():
+            for seed in range(1 if variant == "probe" else seeds):
+                settings = replace(resolved.settings, seed=seed)
+                told = {k: v for k, v in settings.as_dict().items() if k not in {"data", "weights"}}
+                key = short_hash([told, data, weights])
+                stem = re.sub(r"[^A-Za-z0-9._-]+", "-", backbones.short_name(contestant.name))
+                name = f"{stem[:60].strip('-._')}-{variant}-s{seed}-{key}"
+                made.append(Cell(name, contestant.name, variant, seed, settings))
+    return made
+
+
+def short_hash(content: Any) -> str:
+    """Eight letters that tell one content from others."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _digest(weights: str | None) -> str:
+    """Identity of the weights: a file's content, or the name of the source."""
+    try:
+        return hashlib.sha256(Path(str(weights)).read_bytes()).hexdigest()
+    except OSError:
+        return str(weights)

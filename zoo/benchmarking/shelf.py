@@ -1,0 +1,77 @@
+"""The folder of a benchmark: where cells are kept, and what is known of each beside its run."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import ZooError, disk_errors
+from zoo.runs import Run
+
+
+class Shelf:
+    """A benchmark's folder.
+
+    Args:
+        folder: made where it is missing, by :meth:`mine`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cells = folder / "cells"
+
+    @contextmanager
+    def mine(self) -> Iterator[None]:
+        """Nobody else works on it within the block.
+
+        Raises:
+            ZooError: somebody does.
+        """
+        with disk_errors(self.folder):
+            self.cells.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise ZooError(
+                f"benchmark {self.folder.name!r} is being made by another command: wait for it, "
+                f"or choose another --name"
+            ) from None
+        try:
+            yield
+        finally:
+            for empty in (self.cells, self.folder):
+                with suppress(OSError):  # where nothing was done, nothing is left
+                    empty.rmdir()
+            os.close(lock)
+
+    def log(self, name: str) -> Path:
+        """What the process of a cell printed."""
+        return self.folder / "logs" / f"{name}.txt"
+
+    def about_file(self, name: str) -> Path:
+        """Where :meth:`about` is kept."""
+        return self.folder / "about" / f"{name}.json"
+
+    def about(self, name: str) -> dict[str, Any]:
+        """Of a cell that is done: parameters, macs, machine, trainings at a time."""
+        try:
+            found: dict[str, Any] = json.loads(self.about_file(name).read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def run(self, name: str) -> Run | None:
+        """A finished run by its name."""
+        path = self.cells / name
+        return Run(path) if (path / "run.json").is_file() else None
+
+    def is_done(self, name: str) -> bool:
+        """Whether a cell is trained and everything is known of it."""
+        return self.run(name) is not None and "parameters" in self.about(name)

@@ -1,0 +1,229 @@
+"""A benchmark's table as Markdown for people, and as CSV and JSON for machines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zoo.benchmarking.result import Figure, Row, Table
+from zoo.benchmarking.verdict import Verdict
+from zoo.evaluate.labels import LABELS
+from zoo.paths import new_file
+from zoo.progress import printable
+from zoo.runs import write_json
+
+_WIDTH = 100  # of the notes
+
+
+def write(table: Table) -> None:
+    """Write ``table.md``, ``table.csv`` and ``table.json`` into the benchmark's folder."""
+    for name, text in (("table.md", markdown(table)), ("table.csv", csv_text(table))):
+        with new_file(table.path / name) as temporary:
+            temporary.write_text(text, "utf-8", newline="")
+    write_json(table.path / "table.json", table.as_record())
+
+
+def markdown(table: Table) -> str:
+    """Two tables, how good and at what cost, and what is to be known of them."""
+    parts = [
+        f"### Benchmark {_cell(table.name)}",
+        _fold(_data(table)),
+        grid(["model", *LABELS.values()], [_quality(row) for row in table.rows]),
+        grid(_COSTS, [_cost(row) for row in table.rows if row.runs]),
+        *(_fold(note) for note in _notes(table)),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def grid(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table that is aligned as plain text, too; the first column to the left."""
+    cells = [list(headers), *[[_cell(c) for c in row] for row in rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
+
+    def line(row: Sequence[str]) -> str:
+        padded = [c.rjust(w) for c, w in zip(row, widths, strict=True)]
+        padded[0] = row[0].ljust(widths[0])
+        return f"| {' | '.join(padded)} |"
+
+    rule = [":" + "-" * (widths[0] - 1), *("-" * (w - 1) + ":" for w in widths[1:])]
+    return "\n".join([line(cells[0]), line(rule), *map(line, cells[1:])])
+
+
+def _cell(text: str) -> str:
+    return printable(text).replace("|", "\\|")
+
+
+def _fold(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False))
+
+
+def _data(table: Table) -> str:
+    data = table.origin["data"]
+    return (
+        f"{_cell(data['name'])}: {data['images']:,} images of {data['classes']} classes, "
+        f"{data['train']:,} to train, {data['val']:,} for validation, {data['test']:,} to test; "
+        f"split {data['split_fingerprint'][:12]}, {_plural(table.origin['seeds'], 'seed')}."
+    )
+
+
+def _plural(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _label(row: Row) -> str:
+    single = len(row.runs) == 1 and row.figures["accuracy"].over == "images"
+    return f"{row.label}{' (best single)' if row.best else ''}{' †' if single else ''}"
+
+
+def _quality(row: Row) -> list[str]:
+    if not row.runs:
+        said = "no weights" if row.kind == "single" and not row.variant else "failed"
+        return [row.label, said, *[""] * (len(LABELS) - 1)]
+    return [_label(row), *[_figure(row.figures[name]) for name in LABELS]]
+
+
+def _figure(found: Figure) -> str:
+    if found.value is None:
+        return "not defined"
+    if found.low is None or found.high is None:
+        return f"{found.value:.3f}"
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+_COSTS = (
+    "model",
+    "accuracy beside the best single",
+    "log loss beside it",
+    "parameters",
+    "MACs",
+    "size",
+    "training",
+    "an image",
+)
+
+
+def _cost(row: Row) -> list[str]:
+    return [
+        _label(row),
+        *_verdict(row.verdict),
+        _millions(row.parameters),
+        _millions(row.macs),
+        "-" if row.size is None else f"{row.size / 1e6:.1f} MB",
+        "-" if row.train_seconds is None else f"{row.train_seconds:.0f} s",
+        "-" if row.ms_per_image is None else f"{row.ms_per_image:.1f} ms",
+    ]
+
+
+def _verdict(found: Verdict | None) -> tuple[str, str]:
+    if found is None:
+        return "", ""
+    accuracy = f"{found.accuracy:+.3f} {found.by_accuracy}"
+    return accuracy, f"{found.log_loss:+.3f} {found.by_log_loss}"
+
+
+def _millions(count: int | None) -> str:
+    if count is None:
+        return "-"
+    return f"{count / 1e6:.0f} M" if count >= 1e8 else f"{count / 1e6:.2f} M"
+
+
+def _notes(table: Table) -> list[str]:
+    origin = table.origin
+    notes = [_intervals(table), _comparison(table), _kept(table), *_problems(table)]
+    notes.append(
+        f"Training: seconds of features (as long as a cell took that computed them), probe and "
+        f"fine-tuning, of all members; medians over seeds, as are milliseconds, measured with "
+        f"{_plural(origin['at_a_time'], 'training')} at a time. {origin['cell_seconds']:,.0f} s "
+        f"for all cells."
+    )
+    notes.append(f"{'; '.join(origin['machines'])}. `{_cell(origin['command'])}`")
+    return [note for note in notes if note]
+
+
+def _intervals(table: Table) -> str:
+    single = any(f.over == "images" for row in table.rows for f in row.figures.values())
+    several = any(f.over == "seeds" for row in table.rows for f in row.figures.values())
+    parts = []
+    if several:
+        parts.append(
+            "In brackets: 95% interval of the mean over seeds (Student's t), on these test images."
+        )
+    if single:
+        why = "no chance in it" if several else "one seed"
+        parts.append(f"† one training ({why}): 95% interval over test images.")
+    return " ".join(parts)
+
+
+def _comparison(table: Table) -> str:
+    if table.best is None:
+        return ""
+    return (
+        f"Best single: {table.best.label}, by log loss on validation images. Beside it: the "
+        f"difference, and whether a paired test over test images (McNemar's, or flipped signs of "
+        f"means over seeds; bootstrap for log loss) and every seed call it better or worse at the "
+        f"5% level, not corrected for the number of rows."
+    )
+
+
+def _kept(table: Table) -> str:
+    kept = [row for row in table.rows if row.probes_kept]
+    if not kept:
+        return ""
+    said = ", ".join(f"{row.label} ({row.probes_kept} of {len(row.runs)})" for row in kept)
+    return f"Fine-tuning did not beat the probe on validation, and the probe was kept: {said}."
+
+
+def _problems(table: Table) -> list[str]:
+    """A sentence a reason, with the rows and seeds that it is of."""
+    whose: dict[str, list[str]] = {}
+    for row in table.rows:
+        for seed, why in row.problems.items():
+            several = len(row.problems) + len(row.runs) > 1
+            whose.setdefault(why, []).append(f"{row.label}{f', seed {seed}' if several else ''}")
+    return [f"{'; '.join(rows)}: {printable(why)}." for why, rows in whose.items()]
+
+
+_PLAIN = ("label", "kind", "backbone", "variant", "method", "best_single")
+_NUMBERS = ("parameters", "macs", "bytes", "train_seconds", "ms_per_image", "val_log_loss")
+_AGAINST = ("accuracy", "p_value", "log_loss", "low", "high", "by_accuracy", "by_log_loss")
+
+
+def csv_text(table: Table) -> str:
+    """A line a row; where it comes from is repeated in each."""
+    origin = table.origin
+    whence = {
+        "data": origin["data"]["name"],
+        "split_fingerprint": origin["data"]["split_fingerprint"],
+        "command": origin["command"],
+        "machine": "; ".join(origin["machines"]),
+        "versions": "; ".join(f"{k} {v}" for k, v in origin["versions"].items()),
+    }
+    lines = [{**_flat(row.as_record()), **whence} for row in table.rows]
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([{k: _number(v) for k, v in line.items()} for line in lines])
+    return file.getvalue()
+
+
+def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    found = {key: record[key] for key in _PLAIN}
+    found["seeds"] = len(record["seeds"])
+    for name in LABELS:
+        metric = record["metrics"].get(name, {})
+        found[name] = metric.get("value")
+        found |= {f"{name}_{end}": metric.get(end) for end in ("low", "high", "over")}
+    found |= {key: record[key] for key in _NUMBERS}
+    against = record["against_best_single"] or {}
+    found |= {f"against_best_{key}": against.get(key) for key in _AGAINST}
+    found["problem"] = "; ".join(dict.fromkeys(record["problems"].values()))
+    return found
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else value

@@ -1,0 +1,61 @@
+"""A process for one cell, so that memory does not grow with the table.
+
+Started and heard by :mod:`zoo.benchmarking.fan_out`; see :func:`zoo.tuning.worker.serve`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from zoo.runs import Run, being_written, finished, unfinished, write_json
+from zoo.tuning.worker import Line, serve
+
+_POLL = 1.0  # seconds between two looks at a run that another process is writing
+
+
+def _cell(job: Mapping[str, Any], line: Line) -> dict[str, Any]:
+    """Train a run, or go on with it, and note what its network costs and where it was trained."""
+    from zoo.benchmarking.origin import machine
+    from zoo.train.job import finetune
+
+    name, folder = job["name"], Path(job["folder"])
+    while being_written(name, folder):
+        time.sleep(_POLL)  # by a process whose parent was killed, or of another machine
+    if name not in {run.name for run in finished(folder)}:
+        if name in unfinished(folder):
+            finetune(name=name, runs=folder, resume=True)
+        else:
+            finetune(name=name, runs=folder, **job["settings"])
+    run = Run(folder / name)
+    about = {"machine": machine(), "at_a_time": job["at_a_time"], **_costs(run)}
+    write_json(Path(job["about"]), about)
+    return {"seconds": run.record["seconds"]["total"]}
+
+
+def _costs(run: Run) -> dict[str, Any]:
+    """Parameters of a run's network, and its multiply-accumulates where they are known."""
+    import backbones
+    from zoo.keras_setup import import_keras
+
+    import_keras()
+    model, macs = run.model, None
+    if not run.settings["backbone"].startswith("hub:"):  # a graph, whose layers are not known
+        with suppress(ValueError):
+            macs = backbones.macs(model)
+    return {"parameters": model.count_params(), "macs": macs}
+
+
+def _soup(job: Mapping[str, Any], line: Line) -> dict[str, Any]:
+    """Average the weights of runs."""
+    from zoo.combine.job import ensemble
+
+    made = ensemble(job["members"], "soup", name=job["name"], runs=job["folder"])
+    return {"seconds": made.record["seconds"]["total"]}
+
+
+if __name__ == "__main__":
+    serve({"cell": _cell, "soup": _soup})

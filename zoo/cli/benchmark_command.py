@@ -1,0 +1,116 @@
+"""``zoo benchmark``."""
+
+from __future__ import annotations
+
+import click
+
+from zoo.cli._common import (
+    BackboneNames,
+    DataSource,
+    json_option,
+    print_json,
+    printable,
+    runs_option,
+)
+
+
+@click.command("benchmark")
+@click.option(
+    "--data", type=DataSource(), metavar="SRC", help="As of `zoo finetune`.  [default: elpv]"
+)
+@click.option(
+    "--backbones",
+    type=BackboneNames(),
+    metavar="A,B,...",
+    help="Families or variants.  [default: every family]",
+)
+@click.option(
+    "--seeds", type=int, default=3, show_default=True, metavar="N", help="Trainings of each."
+)
+@click.option(
+    "--set",
+    "pinned",
+    multiple=True,
+    metavar="SETTING=VALUE",
+    help="A setting that is the same in all trainings, such as epochs=4; or of one backbone, such "
+    "as cnn.size=64 or mobilenet.weights=FILE.",
+)
+@click.option(
+    "--methods", metavar="M,N,...", help="Ways to combine, of `zoo ensemble`.  [default: all]"
+)
+@click.option(
+    "--jobs",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="J",
+    help="Trainings at a time on this machine.",
+)
+@click.option(
+    "--backend",
+    metavar="loky|dask",
+    default="loky",
+    show_default=True,
+    help="Of joblib: this machine, or a Dask cluster.",
+)
+@click.option("--address", metavar="URL", help="Of the Dask scheduler: tcp://HOST:8786.")
+@click.option("--name", metavar="NAME", help="Name of the benchmark.  [default: the data's]")
+@runs_option
+@json_option
+def command(
+    data: str | None,
+    backbones: list[str] | None,
+    seeds: int,
+    pinned: tuple[str, ...],
+    methods: str | None,
+    jobs: int,
+    backend: str,
+    address: str | None,
+    name: str | None,
+    runs: str | None,
+    as_json: bool,
+) -> None:
+    """Compare backbones, recipes and ensembles on one split, over seeds.
+
+    Each backbone is probed, fine-tuned without augmentation and penalties, with augmentation, and
+    with both (from scratch there is no probe); then every method combines the networks of each
+    seed. The table has means with 95% intervals, costs, and a paired test of every row against the
+    best single, which validation images choose.
+
+    Trainings are kept in RUNS/benchmarks/NAME: the same command goes on after Ctrl-C or kill -9,
+    and more seeds or backbones only add to them. table.md, table.csv and table.json lie there.
+
+    \b
+    Examples:
+      zoo benchmark --backbones efficientnet,cnn
+      zoo benchmark --data photos/ --backbones efficientnet,mobilenet \\
+          --set mobilenet.weights=FILE.h5
+      zoo benchmark --data photos/ --seeds 5 --set size=96 --set epochs=3 --set cnn.size=64
+      zoo benchmark --data photos/ --backend dask --address tcp://10.0.0.5:8786
+    """
+    import zoo
+    from zoo.benchmarking.plan import METHODS, pins
+    from zoo.progress import Silent, for_terminal
+
+    shared, each = pins(pinned)
+    table = zoo.benchmark(
+        backbones or (),
+        data,
+        seeds=seeds,
+        methods=METHODS if methods is None else [m.strip() for m in methods.split(",")],
+        each=each,
+        jobs=jobs,
+        backend=backend,
+        address=address,
+        name=name,
+        runs=runs,
+        progress=Silent() if as_json else for_terminal(),
+        **shared,
+    )
+    if as_json:
+        print_json({"path": str(table.path), **table.as_record()})
+        return
+    from zoo.benchmarking.tables import markdown
+
+    click.echo(markdown(table))
+    click.echo(f"files  {printable(str(table.path))}: table.md, table.csv, table.json")
