@@ -8,6 +8,7 @@ import Keras; building a backbone does, and so does asking for a ``hub:`` module
 from backbones import cnn, efficientnet, efficientnet_lite, mobilenet, resnet  # noqa: F401
 from backbones._build import Backbone, build, check, upper_blocks, weights_digest
 from backbones._errors import BackboneError
+from backbones._fold import folded
 from backbones._hub import short_name
 from backbones._macs import macs
 from backbones._published import Published, digest_of, fetch, located, verify, weights_folder
@@ -24,6 +25,7 @@ __all__ = [
     "digest_of",
     "families",
     "fetch",
+    "folded",
     "get",
     "imagenet_file",
     "located",

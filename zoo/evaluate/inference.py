@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backbones import folded
 from zoo.progress import Silent
 
 if TYPE_CHECKING:
@@ -24,9 +25,11 @@ class Inference:
     def __init__(self, model: keras.Model) -> None:
         import tensorflow as tf
 
+        quick = folded(model, inference=True)
+
         @tf.function(reduce_retracing=True)
         def infer(batch: Any) -> Any:
-            return model(tf.cast(batch, tf.float32), training=False)
+            return quick(tf.cast(batch, tf.float32), training=False)
 
         self._infer = infer
         self._outputs = model.output_shape[1:]

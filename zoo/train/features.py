@@ -24,8 +24,9 @@ def frozen_features(backbone: Backbone, prepared: Prepared, progress: Silent) ->
 
     See :func:`features_file`.
     """
-    features: np.ndarray = np.load(features_file(backbone, prepared, progress), allow_pickle=False)
-    return features[prepared.rows]
+    file = features_file(backbone, prepared, progress)
+    features: np.ndarray = np.load(file, allow_pickle=False, mmap_mode="r")
+    return np.asarray(features[prepared.rows])
 
 
 def features_file(backbone: Backbone, prepared: Prepared, progress: Silent) -> Path:
@@ -66,8 +67,8 @@ def stored_features(prepared: Prepared, name: str, digest: str, dtype: str) -> n
     file = _place(prepared, name, digest, dtype)
     if not _is_stored(file, len(prepared.pixels)):
         return None
-    features: np.ndarray = np.load(file, allow_pickle=False)
-    return features[prepared.rows]
+    features: np.ndarray = np.load(file, allow_pickle=False, mmap_mode="r")
+    return np.asarray(features[prepared.rows])
 
 
 def _place(prepared: Prepared, *parts: str) -> Path:

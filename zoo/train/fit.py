@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from backbones import folded
 from ensembles.calibration import fit_temperature
 from zoo.errors import ZooError
 from zoo.paths import new_file
@@ -153,7 +154,8 @@ def fit(
     import keras
 
     # compiled apart from what is saved, which then knows nothing of optimizers
-    model = keras.Model(classifier.logits.inputs, classifier.logits.outputs)
+    quick = folded(classifier.logits, inference=False)
+    model = keras.Model(quick.inputs, quick.outputs)
     steps = batch_count(len(images.rows), plan.batch_size)
     rate = schedule(plan.learning_rate, steps * plan.epochs)
     rates = layer_rates(classifier, plan.layer_decay, plan.head_rate)

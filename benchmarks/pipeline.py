@@ -1,0 +1,240 @@
+"""Where does the time of a training step go, and of a prediction?
+
+    python benchmarks/pipeline.py [--data elpv] [--backbone efficientnet] [--size 224]
+
+About two minutes. All on the first 512 images, in batches of 32, after a warm-up; medians. The
+goals: what the images cost to read and augment is at most 10% of a training step, and `zoo predict`
+is within 10% of the bare network's throughput.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _table import print_table
+
+IMAGES, BATCH, ROUNDS = 512, 32, 7
+POLICIES = [
+    ("none", "none"),
+    ("light", "none"),
+    ("standard", "none"),
+    ("strong", "none"),
+    ("standard", "cutmix"),
+    ("standard", "mixup"),
+    ("standard", "both"),
+]
+
+
+def milliseconds(call: Callable[[], Any], images: int = BATCH, rounds: int = ROUNDS) -> float:
+    """Median wall milliseconds an image, after two calls to warm up."""
+    times = []
+    for _ in range(rounds + 2):
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    return 1000 * float(np.median(times[2:])) / images
+
+
+def copied(source: str, folder: Path) -> Path:
+    """A folder of class folders with the first images of every class."""
+    from zoo.data.dataset import load
+    from zoo.progress import Silent
+    from zoo.settings import Settings
+
+    catalog = load(Settings.of({"backbone": "efficientnet", "data": source}), Silent()).catalog
+    each = -(-IMAGES // len(catalog.classes))
+    for number, name in enumerate(catalog.classes):
+        (folder / name).mkdir(parents=True)
+        for row in np.flatnonzero(catalog.labels == number)[:each]:
+            path = catalog.path(row)
+            shutil.copyfile(path, folder / name / f"{row:06d}{path.suffix}")
+    return folder
+
+
+class Bench:
+    """A classifier about to be fine-tuned with default settings, and its images."""
+
+    def __init__(self, data: Path, args: argparse.Namespace) -> None:
+        from zoo.data.dataset import load
+        from zoo.data.prepare import prepare
+        from zoo.progress import Silent
+        from zoo.train.augment import TrainingImages
+        from zoo.train.classifier import make_classifier, set_trainable
+        from zoo.train.member import build_backbone
+        from zoo.train.plan import gather, resolve
+        from zoo.train.probe import Head, soft_targets
+
+        given = {"size": args.size, "weights": args.weights}
+        self.resolved = resolve(gather(args.backbone, data, None, given, Silent()))
+        settings = self.resolved.settings
+        self.dataset = load(settings, Silent())
+        started = time.perf_counter()
+        self.prepared = prepare(self.dataset.catalog, settings.size, settings.fit, Silent())
+        self.preparing = 1000 * (time.perf_counter() - started) / len(self.dataset.catalog)
+        classes = len(self.dataset.catalog.classes)
+        targets = soft_targets(self.dataset.catalog.labels, classes, 0.1)
+        ones = np.ones(len(targets), np.float32)
+        pixels = np.asarray(self.prepared.pixels)
+        self.images = TrainingImages(pixels, self.prepared.rows, targets, ones)
+        backbone = build_backbone(self.resolved)
+        d = backbone.model.output_shape[-1]
+        zeros = np.zeros((d, classes), np.float32), np.zeros(classes, np.float32)
+        head = Head(np.zeros(d, np.float32), np.ones(d, np.float32), *zeros, 0.0)
+        self.classifier = make_classifier(backbone, head, classes, 0.0)
+        self.blocks = backbone.upper_blocks(str(settings.unfreeze))
+        set_trainable(self.classifier, self.blocks, pretrained=not self.resolved.from_scratch)
+
+    def batches(self, augment: str, mix: str) -> Any:
+        """Endless augmented batches."""
+        from zoo.train.augment import Policy, training_dataset
+
+        return iter(training_dataset(self.images, Policy(augment, mix, "horizontal"), BATCH, 0))
+
+
+def input_rows(bench: Bench) -> list[list[str]]:
+    """Of each policy, images a second, and how long the processor is busy with an image.
+
+    Processor time, because a step that waits for nothing still shares the cores with its input.
+    """
+    rows = []
+    for policy in POLICIES:
+        batches = bench.batches(*policy)
+        for _ in range(4):
+            next(batches)
+        started, spent = time.perf_counter(), time.process_time()
+        for _ in range(2 * ROUNDS):
+            next(batches)
+        count = 2 * ROUNDS * BATCH
+        busy = 1000 * (time.process_time() - spent) / count
+        rate = count / (time.perf_counter() - started)
+        rows.append([*policy, f"{rate:,.0f}", f"{busy:.2f}"])
+    return rows
+
+
+def step_rows(bench: Bench) -> tuple[list[tuple[str, float]], float]:
+    """(part, milliseconds an image) of a training step, and those of the input alone."""
+    import keras
+    import tensorflow as tf
+
+    from backbones import folded
+    from zoo.train.average import WeightAverage
+    from zoo.train.optimizer import layer_rates, make_optimizer, schedule
+
+    quick = folded(bench.classifier.logits, inference=False)
+    model = keras.Model(quick.inputs, quick.outputs)
+    variables = model.trainable_variables
+    x, y, _ = next(bench.batches("standard", "none"))
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    optimizer = make_optimizer(
+        "adamw", schedule(1e-6, 1000), layer_rates(bench.classifier, 0.8, 1.0)
+    )
+    optimizer.build(variables)
+    model.compile(optimizer, loss, jit_compile=False)
+    average = WeightAverage(model, 1000)
+
+    @tf.function
+    def forward() -> Any:
+        return loss(y, model(x, training=True))
+
+    @tf.function
+    def backward() -> Any:
+        with tf.GradientTape() as tape:
+            value = loss(y, model(x, training=True))
+        return tape.gradient(value, [v.value for v in variables])
+
+    def fitted(batches: Any) -> Callable[[], Any]:
+        steps = 8
+        return lambda: model.fit(batches, steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False)
+
+    def from_disk() -> Any:
+        from zoo.train.augment import Policy, training_dataset
+
+        policy = Policy("standard", "none", "horizontal")
+        return training_dataset(bench.images, policy, BATCH, 0)
+
+    same = tf.data.Dataset.from_tensors((x, y)).repeat()
+    one = milliseconds(lambda: forward().numpy())
+    two = milliseconds(lambda: [g.numpy() for g in backward()])
+    three = milliseconds(fitted(same), 8 * BATCH, 3)
+    four = milliseconds(fitted(from_disk()), 8 * BATCH, 3)
+    five = milliseconds(average.update)
+    parts = [
+        ("forward", one),
+        ("backward", two - one),
+        ("optimizer, metrics and the loop of Keras", three - two),
+        ("average of the weights", five),
+        ("reading and augmenting, beside it all", four - three),
+    ]
+    return parts, four + five
+
+
+def prediction_rows(bench: Bench, folder: Path) -> list[list[str]]:
+    """Images a second of the bare network and of ``zoo predict``."""
+    import zoo
+    from zoo.evaluate.inference import Inference
+
+    given = {k: v for k, v in bench.resolved.settings.as_dict().items() if k != "backbone"}
+    given |= {"unfreeze": "none", "runs": folder / "runs"}
+    run = zoo.finetune(bench.resolved.spec.name, **given)
+    files = [bench.dataset.catalog.path(i) for i in range(len(bench.dataset.catalog))]
+    infer, all_rows = Inference(run.model), np.arange(len(bench.images.pixels))
+    bare = milliseconds(lambda: infer.run(bench.images.pixels, all_rows), len(all_rows), 3)
+    # what loading the model costs drops out between few and many
+    few, many = (
+        milliseconds(lambda c=count: zoo.predict(run, files[:c]), 1, 3)
+        for count in (BATCH, len(files))
+    )
+    through = (many - few) / (len(files) - BATCH)
+    start = few - BATCH * through
+    return [
+        ["bare network, pixels in memory", f"{1000 / bare:.1f}", f"{bare:.2f}", "1.00"],
+        ["zoo predict, files", f"{1000 / through:.1f}", f"{through:.2f}", f"{through / bare:.2f}"],
+        ["zoo predict, to load and build once", "", f"{start:.0f} in all", ""],
+    ]
+
+
+def main() -> None:
+    """Three tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="elpv")
+    parser.add_argument("--backbone", default="efficientnet")
+    parser.add_argument("--weights")
+    parser.add_argument("--size", type=int, default=224)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["ZOO_CACHE"] = str(folder / "cache")
+        from zoo.keras_setup import import_keras
+
+        import_keras()
+        bench = Bench(copied(args.data, folder / "data"), args)
+        what = f"{bench.resolved.spec.name}, {args.size} px, {args.data}"
+        rows = input_rows(bench)
+        prepared = ["prepare: decode and resize, once", "", f"{1000 / bench.preparing:,.0f}", ""]
+        print_table(
+            f"Images a second of the input alone, {args.size} px",
+            ["augmentation", "mixing", "images a second", "processor ms an image"],
+            [*rows, prepared],
+        )
+        parts, total = step_rows(bench)
+        table = [[part, f"{ms:.2f}", f"{ms / total:.0%}"] for part, ms in parts]
+        print_table(
+            f"A training step of {what}, {', '.join(bench.blocks)} trained",
+            ["part", "ms an image", "of the step"],
+            [*table, ["all", f"{total:.2f}", "100%"]],
+        )
+        rows = prediction_rows(bench, folder)
+        headers = ["what", "images a second", "ms an image", "of the bare network's time"]
+        print_table(f"Prediction, {what}", headers, rows)
+
+
+if __name__ == "__main__":
+    main()
