@@ -16,6 +16,7 @@ _COMMANDS = {
     "sweep": "Train with every combination of some settings.",
     "ensemble": "Combine finished runs into one that is better.",
     "diagnose": "Say why a run is not good enough, and what to do.",
+    "report": "Write the report of a run, or compare runs, as one HTML file.",
     "predict": "Predict images with a finished run.",
     "list": "List the backbones.",
     "weights": "List, fetch and check the published ImageNet weights.",
