@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from zoo.cli._common import RunName, json_option, print_json, printable, runs_option
@@ -42,9 +44,9 @@ def command(
     if as_json:
         print_json({"page": str(path), "bytes": path.stat().st_size})
     else:
-        click.echo(f"page  {printable(str(path))} ({size(path.stat().st_size)})")
+        click.echo(where(path))
 
 
-def size(count: int) -> str:
-    """Bytes for people."""
-    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.0f} kB"
+def where(page: Path) -> str:
+    """Path and size of a page."""
+    return f"page  {printable(str(page))} ({page.stat().st_size / 1e6:.1f} MB)"

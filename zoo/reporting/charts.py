@@ -74,9 +74,9 @@ def _cell(
     strength = share if i == j else float(np.sqrt(share))
     about = f"{count} of {totals[i]} {names[i]} called {names[j]} ({share:.1%})"
     style = f"fill: rgba(var({tint}), {max(0.03, 0.92 * strength):.3f})"
-    drawn = svg.box(x, y, size - 1.5, size - 1.5, "cell", about, style)
     if not count:
-        return drawn
+        return svg.box(x, y, size - 1.5, size - 1.5, "cell zero", about)
+    drawn = svg.box(x, y, size - 1.5, size - 1.5, "cell", about, style)
     kind = "cell-text on" if strength > 0.55 else "cell-text"
     return drawn + svg.text(x + size / 2 - 0.75, y + size / 2 + 3.5, str(count), "middle", kind)
 
@@ -166,9 +166,7 @@ def whisker(value: float, low: float, high: float, edge: tuple[float, float]) ->
     at, a, b = (4 + 192 * (x - start) / span for x in (value, low, high))
     parts = [svg.line([(2, 5), (198, 5)], "rail"), svg.line([(a, 5), (b, 5)], "whisker")]
     drawn = Markup("").join([*parts, svg.dot(at, 5, "tip")])
-    return Markup(
-        '<svg viewBox="0 0 200 10" preserveAspectRatio="none" aria-hidden="true">{}</svg>'
-    ).format(drawn)
+    return Markup('<svg viewBox="0 0 200 10" aria-hidden="true">{}</svg>').format(drawn)
 
 
 def history_chart(
@@ -289,10 +287,12 @@ def forest_chart(rows: Sequence[Row], title: str) -> Markup:
 def pair_chart(matrix: np.ndarray, names: Sequence[str], title: str) -> Markup:
     """A share for each pair of members."""
     m = len(names)
-    cell, left = 58.0, 14 + 6.6 * max(len(short(n)) for n in names)
+    cell, left = 58.0, 28 + 6.6 * max(len(short(n)) for n in names)
     parts = []
     for i in range(m):
-        parts.append(svg.text(left - 8, cell * i * 0.55 + 20, short(names[i]), "end", "name"))
+        parts.append(
+            svg.text(left - 8, cell * i * 0.55 + 20, f"{i + 1}  {short(names[i])}", "end", "name")
+        )
         parts.append(svg.text(left + cell * (i + 0.5), m * 32 + 14, f"{i + 1}"))
         for j in range(m):
             share = float(matrix[i, j])

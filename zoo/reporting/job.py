@@ -57,7 +57,7 @@ def report(
         raise ZooError("no run is given to report on: name one, or several to compare")
     opened = [r if isinstance(r, Run) else open_run(r, runs) for r in given]
     opened = [r if r.name else Run(r.path.resolve()) for r in opened]  # given as "."
-    target = _target(opened, output)
+    target = place(opened, output)
     silent = progress or Silent()
     if len(opened) == 1:
         context = Page(opened[0], diagnosis, diagnose, silent).context()
@@ -74,8 +74,12 @@ def _page(template: str, context: dict[str, Any]) -> str:
     return render(_TEMPLATES, template, version=version("zoo"), written=written, **context)
 
 
-def _target(runs: Sequence[Run], output: str | Path | None) -> Path:
-    """Where the page goes; told before the work begins that it cannot.
+def place(runs: Sequence[Run], output: str | Path | None = None) -> Path:
+    """The file of a report; its folder is made, so that it is told early where that cannot be.
+
+    Args:
+        runs: finished.
+        output: a file, or a folder for it; ``reports/NAME.html`` beside the first run where None.
 
     Raises:
         ZooError: not writable.

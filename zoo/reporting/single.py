@@ -112,8 +112,10 @@ class Page:
 
     def _asked(self, question: Any) -> tuple[str, Any]:
         """Why the network gives no answer, and its answer."""
-        if not self._look or self._evidence is None:
-            return "it takes one network and its images.", {}
+        if not self._look:
+            return "the network was not to be asked.", {}
+        if self._evidence is None:
+            return "there is more than one network; see the reports of the members.", {}
         try:
             return "", question(Network(self._evidence, self._progress))
         except (ZooError, EnsembleError) as error:
@@ -208,10 +210,11 @@ class Page:
                 (name, [counts[split][i] for split in splits])
                 for i, name in enumerate(record["classes"])
             ],
-            "settings": [(k, v) for k, v in record["settings"].items() if v is not None],
-            "seconds": record.get("seconds", {}),
-            "versions": record.get("versions", {}),
-            "weights": record.get("weights", {}),
-            "root": record["data"].get("root", ""),
-            "path": str(self._run.path),
+            "lists": [
+                ("Settings", [(k, v) for k, v in record["settings"].items() if v is not None]),
+                ("Run", [("path", self._run.path), ("images", record["data"].get("root"))]),
+                ("Weights", [(k, v) for k, v in record.get("weights", {}).items() if v]),
+                ("Seconds", list(record.get("seconds", {}).items())),
+                ("Versions", list(record.get("versions", {}).items())),
+            ],
         }
