@@ -3,10 +3,10 @@
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from checked_html import Page
 from click.testing import CliRunner
 from named_digits import CLASSES
 
@@ -16,37 +16,10 @@ from zoo.cli import cli
 from zoo.evaluate.tables import write_tables
 from zoo.runs import Run, write_json
 
-VOID = {"meta", "link", "input", "br", "img"}
-
-
-class Seen(HTMLParser):
-    """Checks that tags are closed in order; gathers tags, attributes and words."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.attributes, self.words = [], [], [], ""
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attributes):
-        self.handle_startendtag(tag, attributes)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append(tag)
-        self.attributes += [(tag, *pair) for pair in attributes]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words += data
-
 
 def seen(path):
     text = path.read_text("utf-8")
-    page = Seen(text)
+    page = Page(text)
     # whatever the names are: one script, which is ours, nothing loaded, no handler
     assert page.tags.count("script") == 1
     assert "img" not in page.tags

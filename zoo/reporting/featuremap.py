@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 MOST = 1500  # points: more take long to lay out, and hide each other
 FEWEST = 5
@@ -30,19 +31,26 @@ def layout(features: np.ndarray, seed: int = 0) -> tuple[np.ndarray, str]:
     Returns:
         float64 of shape (n, 2) in 0..1, and the name of the method.
     """
+    # small arrays: more threads than one only wait for each other
+    with threadpool_limits(1):
+        return _layout(features.astype(np.float64), seed)
+
+
+def _layout(features: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
     n, d = features.shape
-    centred = features.astype(np.float64) - features.mean(axis=0)
-    centred /= centred.std() or 1.0
-    small = PCA(min(_COMPONENTS, n - 1, d), random_state=seed).fit_transform(centred)
-    if n < _FOR_NEIGHBOURS or small.shape[1] < 2:
+    centred = features - features.mean(axis=0)
+    if not centred.any():
+        return np.full((n, 2), 0.5), "principal components"
+    count = min(_COMPONENTS, n - 1, d)
+    small = PCA(count, random_state=seed).fit_transform(centred / centred.std())
+    if n < _FOR_NEIGHBOURS or count < 2:
         flat = np.hstack([small, np.zeros((n, 2))])[:, :2]
         return _unit(flat), "principal components"
-    near = TSNE(
-        perplexity=min(30.0, (n - 1) / 3), init="pca", random_state=seed, n_jobs=1
-    ).fit_transform(small)
+    perplexity = min(30.0, (n - 1) / 3)
+    near = TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=1).fit_transform(small)
     return _unit(near), "t-SNE of principal components"
 
 
