@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zoo.combine.job import ensemble
     from zoo.diagnosis.job import Diagnosis, diagnose
     from zoo.evaluate.predict import Prediction, predict
+    from zoo.reporting.job import report
     from zoo.train.job import finetune
     from zoo.tuning.job import sweep, tune
 
@@ -35,6 +36,7 @@ __all__ = [
     "finetune",
     "open_run",
     "predict",
+    "report",
     "sweep",
     "tune",
 ]
@@ -46,6 +48,7 @@ _LAZY = {
     "ensemble": "zoo.combine.job",
     "finetune": "zoo.train.job",
     "predict": "zoo.evaluate.predict",
+    "report": "zoo.reporting.job",
     "sweep": "zoo.tuning.job",
     "tune": "zoo.tuning.job",
     "Prediction": "zoo.evaluate.predict",

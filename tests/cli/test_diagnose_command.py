@@ -37,7 +37,7 @@ def diagnosed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("diagnosed")
 def test_findings_are_printed_with_files_and_commands() -> None:
-    printed = CliRunner().invoke(cli, ["diagnose", "birds", "--files", "1"]).stdout
+    printed = CliRunner().invoke(cli, ["diagnose", "birds", "--files", "1", "--no-report"]).stdout
     assert "1. Something is wrong." in printed
     assert "a\\x1b[31m.png  labelled a" in printed
     assert "and 1 more" in printed

@@ -17,6 +17,7 @@ _COMMANDS = {
     "ensemble": "Combine finished runs into one that is better.",
     "benchmark": "Compare backbones, recipes and ensembles over seeds.",
     "diagnose": "Say why a run is not good enough, and what to do.",
+    "report": "Write the report of a run, or compare runs, as one HTML file.",
     "predict": "Predict images with a finished run.",
     "list": "List the backbones.",
     "weights": "List, fetch and check the published ImageNet weights.",

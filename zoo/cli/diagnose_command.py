@@ -24,13 +24,25 @@ if TYPE_CHECKING:
     show_default=True,
     help="How many files to list for each finding; --json lists all.",
 )
+@click.option(
+    "--report/--no-report",
+    "page",
+    default=None,
+    help="Write the page of zoo report, too.  [default: report; with --json only for --output]",
+)
+@click.option(
+    "--output", metavar="FILE", help="Of the page.  [default: reports/NAME.html beside the run]"
+)
 @json_option
-def command(run: str, runs: str | None, files: int, as_json: bool) -> None:
+def command(
+    run: str, runs: str | None, files: int, page: bool | None, output: str | None, as_json: bool
+) -> None:
     """Say why a run is not good enough, and what to do.
 
     Looks for wrong labels, classes that are confused, rare classes that lose, over- and
     underfitting, a bad learning rate or number of epochs, too few images, unusable files, copies
-    across splits, drift between training and test, and shortcuts. Worst first.
+    across splits, drift between training and test, and shortcuts. Worst first. The same with
+    pictures is written as one HTML file, see `zoo report`.
 
     \b
     Examples:
@@ -41,13 +53,35 @@ def command(run: str, runs: str | None, files: int, as_json: bool) -> None:
     import zoo
     from zoo.progress import Silent, for_terminal
 
-    diagnosis = zoo.diagnose(run, runs=runs, progress=Silent() if as_json else for_terminal())
+    if page is False and output:
+        raise click.UsageError("--output is where the page goes, and --no-report writes none")
+    if page is None:
+        page = bool(output) or not as_json
+    if page:
+        _check_place(run, runs, output)
+    progress = Silent() if as_json else for_terminal()
+    diagnosis = zoo.diagnose(run, runs=runs, progress=progress)
+    if not as_json:  # what is known is shown before the page is drawn
+        for number, finding in enumerate(diagnosis.findings, start=1):
+            click.echo(f"{number}. {_finding(finding, files)}\n")
+        click.echo(_rest(diagnosis))
+    written = None
+    if page:
+        written = zoo.report(run, output=output, runs=runs, diagnosis=diagnosis, progress=progress)
     if as_json:
-        print_json(diagnosis.as_record())
-        return
-    for number, finding in enumerate(diagnosis.findings, start=1):
-        click.echo(f"{number}. {_finding(finding, files)}\n")
-    click.echo(_rest(diagnosis))
+        print_json({**diagnosis.as_record(), "page": None if written is None else str(written)})
+    elif written is not None:
+        from zoo.cli.report_command import where
+
+        click.echo(f"\n{where(written)}")
+
+
+def _check_place(run: str, runs: str | None, output: str | None) -> None:
+    """Tell before the work that the page cannot be written."""
+    from zoo.reporting.job import place
+    from zoo.runs import open_run
+
+    place([open_run(run, runs)], output)
 
 
 def _finding(finding: Finding, files: int) -> str:

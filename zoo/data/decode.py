@@ -67,6 +67,18 @@ def decode_views(file: Path, views: Iterable[View]) -> dict[View, np.ndarray]:
     return {view: _squared(_open(content, view[0], opened), *view) for view in views}
 
 
+def upright(file: Path, size: int) -> Image.Image:
+    """The whole image as upright RGB; of a large JPEG, half or less, where ``size`` allows it.
+
+    Raises:
+        BadImageError: as :func:`decode`.
+    """
+    try:
+        return _open(file.read_bytes(), size)
+    except OSError as error:
+        raise BadImageError(_reason(error)) from None
+
+
 def _squared(image: Image.Image, size: int, fit: str) -> np.ndarray:
     resample, gap = Image.Resampling.BILINEAR, 3.0
     if fit == "crop":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ensembles import PredictionTable
@@ -25,12 +27,13 @@ def check_capacity(evidence: Evidence) -> Outcome:
     change = compare(tables[-1], tables[-2])
     losses = [float(-np.log(np.maximum(_true(t), 1e-12)).mean()) for t in tables]
     counts = [int(share * len(evidence.dataset.split.train)) for share in _SHARES]
+    curve = tuple(zip(map(float, counts), losses, strict=True))
     says = "a linear head's validation loss is " + ", ".join(
         f"{loss:.3f} with {count}" for loss, count in zip(losses, counts, strict=True)
     )
     says += " training images"
     if change.by_log_loss != "better" or -change.log_loss < _GAIN * losses[-2]:
-        return outcome("images", says, [])
+        return replace(outcome("images", says, []), curve=curve)
     finding = Finding(
         title="More images would help.",
         cost=min(1.0, max(0.0, change.accuracy)),
@@ -41,7 +44,7 @@ def check_capacity(evidence: Evidence) -> Outcome:
         ),
         advice="Label more images, first of the classes that are confused.",
     )
-    return outcome("images", says, [finding])
+    return replace(outcome("images", says, [finding]), curve=curve)
 
 
 def learning_curve(evidence: Evidence) -> list[PredictionTable]:

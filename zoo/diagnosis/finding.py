@@ -49,12 +49,15 @@ class Outcome:
         state: ``found``, ``clear``, or ``unknown`` where the run does not tell.
         says: what was looked at, or why it does not tell, in one sentence.
         findings: what is wrong; empty unless found.
+        curve: pairs of values that can be drawn, where the check has a curve: number of training
+            images and validation loss.
     """
 
     check: str
     state: Literal["found", "clear", "unknown"]
     says: str
     findings: tuple[Finding, ...] = ()
+    curve: tuple[tuple[float, float], ...] = ()
 
     def as_record(self) -> dict[str, Any]:
         """All of it, for JSON."""

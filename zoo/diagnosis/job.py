@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,12 @@ class Diagnosis:
     Attributes:
         run: its name.
         outcomes: one a check.
+        evidence: what the checks read, so that a report need not read it again.
     """
 
     run: str
     outcomes: tuple[Outcome, ...]
+    evidence: Evidence | None = field(default=None, repr=False, compare=False)
 
     @property
     def findings(self) -> list[Finding]:
@@ -71,5 +73,10 @@ def diagnose(
         ZooError, EnsembleError: no such run, an ensemble, missing predictions, or images that are
             no longer those of the run.
     """
-    evidence = Evidence(run if isinstance(run, Run) else open_run(run, runs), progress)
-    return Diagnosis(evidence.run.name, tuple(check(evidence) for check in CHECKS))
+    return examine(Evidence(run if isinstance(run, Run) else open_run(run, runs), progress))
+
+
+def examine(evidence: Evidence) -> Diagnosis:
+    """All checks of one run; see :func:`diagnose`."""
+    outcomes = tuple(check(evidence) for check in CHECKS)
+    return Diagnosis(evidence.run.name, outcomes, evidence)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
+from zoo.pages import svg
+from zoo.pages.render import render
 from zoo.paths import new_file
-from zoo.tuning import _svg as svg
 from zoo.tuning.result import Row, Study
 from zoo.tuning.score import better
 from zoo.tuning.space import Dimension, Space
@@ -17,24 +19,6 @@ from zoo.tuning.space import Dimension, Space
 _STAGES = {"finetune": "Fine-tuned trials", "probe": "Trials on frozen features"}
 _AXES = 9  # of parallel coordinates: the most important settings
 _SHOWN = 10
-_STYLE = """
-:root { color-scheme: light dark; --ink: #222; --soft: #8a8a8a; --grid: #ddd; --paper: #fff;
-  --mark: #1f6fb4; --best: #c2410c; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e6e6; --soft: #999; --grid: #3a3a3a;
-  --paper: #161616; --mark: #6cb2ee; --best: #fb923c; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 1040px; margin: 2em auto; padding: 0 1em; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-td, th { padding: .15em .8em .15em 0; text-align: left; vertical-align: top; }
-.scroll { overflow-x: auto; } .slices { display: flex; flex-wrap: wrap; gap: 8px; }
-svg { max-width: 100%; height: auto; } .note { color: var(--soft); }
-text { fill: var(--ink); font-size: 11px; } text.tick { fill: var(--soft); }
-.grid { stroke: var(--grid); fill: none; } .axis { stroke: var(--soft); fill: none; }
-.dot { fill: var(--mark); fill-opacity: .65; } .best { fill: var(--best); }
-.first { fill: none; stroke: var(--ink); stroke-width: 1.5; }
-.bar { fill: var(--mark); } .run { stroke: var(--best); fill: none; stroke-width: 1.5; }
-.thread { fill: none; stroke-opacity: .55; stroke-width: 1.2; }
-"""
 
 
 def write_page(study: Study) -> Path:
@@ -47,19 +31,21 @@ def write_page(study: Study) -> Path:
 
 def page(study: Study) -> str:
     """The page."""
-    parts = [f"<h1>{html.escape(study.name)}</h1>", _summary(study)]
-    for stage, title in _STAGES.items():
-        if any(r["stage"] == stage for r in study.rows):
-            parts += [f"<h2>{title}</h2>", *_stage(study, stage)]
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(study.name)}</title><style>{_STYLE}</style></head>"
-        f"<body>{''.join(parts)}</body></html>\n"
+    stages = [
+        {"title": title, **_stage(study, stage)}
+        for stage, title in _STAGES.items()
+        if any(row["stage"] == stage for row in study.rows)
+    ]
+    return render(
+        Path(__file__).parent / "templates",
+        "study.html",
+        name=study.name,
+        summary=_summary(study),
+        stages=stages,
     )
 
 
-def _summary(study: Study) -> str:
+def _summary(study: Study) -> list[str]:
     lines = []
     if study.ranked() or study.ranked("probe"):
         best, default = study.best, study.default
@@ -68,7 +54,7 @@ def _summary(study: Study) -> str:
             lines.append(f"Default settings: {_metrics(default)}.")
     lines.append("All figures are of validation images, on which the trials were chosen.")
     runs = [f"Run {run.name} has the settings of trial {n}." for n, run in study.runs.items()]
-    return "".join(f"<p>{html.escape(words)}</p>" for words in [*lines, *runs, *study.edges])
+    return [*lines, *runs, *study.edges]
 
 
 def _metrics(row: Row) -> str:
@@ -76,56 +62,45 @@ def _metrics(row: Row) -> str:
     return ", ".join(f"{words[k]} {row['metrics'][k]:.4f}" for k in words if row["metrics"].get(k))
 
 
-def _stage(study: Study, stage: str) -> list[str]:
+def _stage(study: Study, stage: str) -> dict[str, Any]:
+    """What the template shows of one stage."""
     rows = study.ranked(stage)
+    failed = [
+        f"trial {r['trial']}, {r['state']}: {r['reason']}"
+        for r in study.rows
+        if r["stage"] == stage and r["reason"]
+    ]
     if not rows:
-        return ["<p>No trial was completed.</p>", _failures(study, stage)]
+        return {"rows": [], "failed": failed}
     space, shares = study.spaces.get(stage, {}), study.importances.get(stage, {})
-    ordered = sorted(space, key=lambda name: -shares.get(name, 0.0))
-    known = {n: space[n] for n in ordered}
-    parts = [_table(rows, list(known)), _failures(study, stage)]
-    parts += ["<h3>How it went</h3>", history(study, stage)]
-    if shares:
-        parts += ["<h3>What matters</h3>", bars(shares)]
-        parts += [
-            '<p class="note">PED-ANOVA: which settings tell the best tenth of the trials from the '
-            f"others. Of {len(rows)} trials; of few, a hint and no more.</p>"
-        ]
-    parts += ["<h3>Setting by setting</h3>", '<div class="slices">']
-    parts += [_slice(study, rows, d) for d in known.values()]
-    parts += ["</div><h3>All settings at once</h3>", parallel(study, rows, known)]
-    note = "Points below the frame are drawn on its edge; the mouse shows a trial's settings."
-    return [*parts, f'<p class="note">{note}</p>']
+    known = {n: space[n] for n in sorted(space, key=lambda name: -shares.get(name, 0.0))}
+    return {
+        "names": list(known),
+        "rows": [_cells(row, list(known)) for row in rows[:_SHOWN]],
+        "count": len(rows),
+        "failed": failed,
+        "history": history(study, stage),
+        "importances": bars(shares) if shares else None,
+        "slices": [_slice(study, rows, d) for d in known.values()],
+        "parallel": parallel(study, rows, known),
+    }
 
 
-def _table(rows: Sequence[Row], names: Sequence[str]) -> str:
-    head = ["trial", "accuracy", "log loss", "seconds", *names]
-    lines = [f"<tr>{''.join(f'<th>{html.escape(h)}</th>' for h in head)}</tr>"]
-    for row in rows[:_SHOWN]:
-        m = row["metrics"]
-        cells = [
-            f"{row['trial']}{' (default)' if row['default'] else ''}",
-            f"{m['accuracy']:.4f}",
-            f"{m['log_loss']:.4f}",
-            f"{row['seconds'] or 0:.1f}",
-            *[_value(row["params"].get(n)) for n in names],
-        ]
-        lines.append(f"<tr>{''.join(f'<td>{html.escape(c)}</td>' for c in cells)}</tr>")
-    return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
+def _cells(row: Row, names: Sequence[str]) -> list[str]:
+    m = row["metrics"]
+    return [
+        f"{row['trial']}{' (default)' if row['default'] else ''}",
+        f"{m['accuracy']:.4f}",
+        f"{m['log_loss']:.4f}",
+        f"{row['seconds'] or 0:.1f}",
+        *[_value(row["params"].get(n)) for n in names],
+    ]
 
 
 def _value(value: Any) -> str:
     if isinstance(value, float):
         return svg.number(value)
     return "" if value is None else str(value)
-
-
-def _failures(study: Study, stage: str) -> str:
-    found = [r for r in study.rows if r["stage"] == stage and r["reason"]]
-    lines = [
-        f"<li>trial {r['trial']}, {r['state']}: {html.escape(r['reason'])}</li>" for r in found
-    ]
-    return f"<h3>Not completed</h3><ul>{''.join(lines)}</ul>" if lines else ""
 
 
 def _frame(study: Study, rows: Sequence[Row], width: float, height: float) -> svg.Frame:
@@ -141,14 +116,14 @@ def _about(row: Row) -> str:
     return f"trial {row['trial']}: {_metrics(row)}; {settings}"
 
 
-def _mark(study: Study, row: Row, x: float, y: float) -> str:
+def _mark(study: Study, row: Row, x: float, y: float) -> Markup:
     best = row is study.ranked(row["stage"])[0]
     mark = svg.dot(x, y, "dot best" if best else "dot", _about(row))
-    ring = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" class="first"/>' if row["default"] else ""
+    ring = svg.dot(x, y, "first", radius=6) if row["default"] else Markup()
     return mark + ring
 
 
-def history(study: Study, stage: str) -> str:
+def history(study: Study, stage: str) -> Markup:
     """Score by number of the trial, and the best so far; a ring is around the default settings."""
     rows = sorted(study.ranked(stage), key=lambda r: r["trial"])
     last = max(r["trial"] for r in study.rows if r["stage"] == stage)
@@ -172,7 +147,7 @@ def history(study: Study, stage: str) -> str:
     )
 
 
-def bars(shares: dict[str, float]) -> str:
+def bars(shares: dict[str, float]) -> Markup:
     """Importances."""
     height, top = 20.0, max(shares.values()) or 1.0
     parts = []
@@ -180,12 +155,12 @@ def bars(shares: dict[str, float]) -> str:
         y = i * height
         width = 420 * share / top
         parts.append(svg.text(150, y + 14, name, "end", "name"))
-        parts.append(f'<rect x="158" y="{y + 4:.0f}" width="{width:.1f}" height="12" class="bar"/>')
+        parts.append(svg.box(158, y + 4, width, 12, "bar"))
         parts.append(svg.text(166 + width, y + 14, f"{share:.2f}", "start"))
     return svg.image(640, height * len(shares) + 4, parts, "importance of each setting")
 
 
-def _slice(study: Study, rows: Sequence[Row], dimension: Dimension) -> str:
+def _slice(study: Study, rows: Sequence[Row], dimension: Dimension) -> Markup:
     """Score by one setting."""
     frame = _frame(study, rows, 240, 190)
     seen = [r for r in rows if dimension.name in r["params"]]
@@ -212,7 +187,7 @@ def _labels(dimension: Dimension) -> list[tuple[float, str]]:
     return [(0.05, svg.number(dimension.low)), (0.95, svg.number(dimension.high))]
 
 
-def parallel(study: Study, rows: Sequence[Row], space: Space) -> str:
+def parallel(study: Study, rows: Sequence[Row], space: Space) -> Markup:
     """A thread a trial through the values of its settings to its score; the best are darkest."""
     names = list(space)[:_AXES]
     frame = _frame(study, rows, 960, 320)
@@ -244,7 +219,7 @@ def _height(frame: svg.Frame, position: float) -> float:
     return frame.y(frame.low + position * (frame.high - frame.low))
 
 
-def _axis(frame: svg.Frame, x: float, dimension: Dimension) -> list[str]:
+def _axis(frame: svg.Frame, x: float, dimension: Dimension) -> list[Markup]:
     ends = [(x, frame.y(frame.low)), (x, frame.y(frame.high))]
     if dimension.choices:
         labels = [(dimension.position(c), _value(c)) for c in dimension.choices]

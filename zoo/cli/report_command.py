@@ -1,0 +1,52 @@
+"""``zoo report RUN [RUN ...]``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zoo.cli._common import RunName, json_option, print_json, printable, runs_option
+
+
+@click.command("report")
+@click.argument("names", metavar="RUN...", type=RunName(), nargs=-1, required=True)
+@runs_option
+@click.option(
+    "--output", metavar="FILE", help="File or folder.  [default: reports/NAME.html beside the run]"
+)
+@click.option(
+    "--diagnose/--no-diagnose",
+    default=True,
+    help="Of one run: look for faults and explain mistakes, or show only what is stored.  "
+    "[default: diagnose]",
+)
+@json_option
+def command(
+    names: tuple[str, ...], runs: str | None, output: str | None, diagnose: bool, as_json: bool
+) -> None:
+    """Write the report of a run as one HTML file, or compare several.
+
+    Of one run: metrics, findings of `zoo diagnose`, classes, mistakes with their pictures,
+    confidence, curves, a map of the images. Of several: metrics beside each other, whether one is
+    better, and the images that only one of them gets right. The file needs nothing beside it.
+
+    \b
+    Examples:
+      zoo report efficientnet-lite0-elpv-1
+      zoo report a b c --output comparison.html
+    """
+    import zoo
+    from zoo.progress import Silent, for_terminal
+
+    progress = Silent() if as_json else for_terminal()
+    path = zoo.report(names, output=output, runs=runs, diagnose=diagnose, progress=progress)
+    if as_json:
+        print_json({"page": str(path), "bytes": path.stat().st_size})
+    else:
+        click.echo(where(path))
+
+
+def where(page: Path) -> str:
+    """Path and size of a page."""
+    return f"page  {printable(str(page))} ({page.stat().st_size / 1e6:.1f} MB)"

@@ -1,0 +1,50 @@
+"""Templates to pages, everything that is put in escaped, style and script inlined."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+_OWN = Path(__file__).parent / "templates"
+
+
+def render(folder: Path, template: str, **context: Any) -> str:
+    """A page from a template that extends ``base.html``.
+
+    The page's policy allows its own script and pictures that it holds itself, nothing else: a
+    name from the data cannot run or load anything even if it were not escaped.
+
+    Args:
+        folder: where the template lies.
+        template: its name.
+        **context: what it shows; only :class:`markupsafe.Markup` is taken as HTML.
+    """
+    environment = Environment(
+        loader=ChoiceLoader([FileSystemLoader(folder), FileSystemLoader(_OWN)]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = _read("script.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment.globals |= {
+        "style": Markup(_read("style.css")),
+        "script": Markup(script),
+        "script_hash": f"sha256-{digest}",
+    }
+    return _printable(environment.get_template(template).render(**context))
+
+
+def _read(name: str) -> str:
+    return (_OWN / name).read_text("utf-8")
+
+
+def _printable(page: str) -> str:
+    """The page with broken bytes of file names shown as escapes, so that it can be written."""
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")

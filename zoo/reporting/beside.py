@@ -1,0 +1,169 @@
+"""The page of several runs beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ensembles import PredictionTable, align
+from ensembles.comparison import compare, mcnemar
+from zoo.errors import ZooError
+from zoo.evaluate.labels import LABELS
+from zoo.progress import Silent
+from zoo.reporting import charts
+from zoo.reporting.pictures import Album
+from zoo.reporting.scores import class_scores, confusion
+from zoo.reporting.sections import TITLES, about, describe, picture_note, tables_of
+from zoo.runs import Run
+
+_MOST = 8  # runs: more cannot be taken in
+_SHOWN = 24  # pictures a run
+_LEVEL = 0.05
+
+
+def context(runs: Sequence[Run], progress: Silent) -> dict[str, Any]:
+    """What the template shows.
+
+    Raises:
+        ZooError: too many runs, one twice, or predictions are missing.
+        EnsembleError: the runs are of other data or another split.
+    """
+    _check(runs)
+    every = [tables_of(run) for run in runs]
+    names = [run.name for run in runs]
+    # out-of-fold and validation predictions are of different images
+    shared = "oof" if all("oof" in tables for tables in every) else "val"
+    judged = align([_table(run, t, shared) for run, t in zip(runs, every, strict=True)], names)
+    tested = [tables["test"] for tables in every if "test" in tables]
+    splits = {shared: judged}
+    if len(tested) == len(runs):
+        splits["test"] = align(tested, names)
+    album = Album(Path(str(runs[0].record["data"]["root"])))
+    alone = [_alone(judged, i) for i in range(len(runs))]
+    album.read([str(judged[0].ids[r]) for rows in alone for r in rows[:_SHOWN]], progress)
+    asked = sum(len(rows[:_SHOWN]) for rows in alone)
+    return {
+        "runs": [(run.name, about(run), run.milliseconds) for run in runs],
+        "splits": [_split(runs, tables) for tables in reversed(splits.values())],
+        "note": picture_note(album, asked),
+        "judged": TITLES[shared].lower(),
+        "alone": [_gallery(judged, i, names, rows, album) for i, rows in enumerate(alone)],
+        "pictures": album.all,
+    }
+
+
+def _check(runs: Sequence[Run]) -> None:
+    if len(runs) > _MOST:
+        raise ZooError(f"{len(runs)} runs are too many to compare on a page: name at most {_MOST}")
+    places = [run.path.resolve() for run in runs]
+    for i, run in enumerate(runs):
+        if places[i] in places[:i]:
+            raise ZooError(f"run {run.name!r} is named twice: name each run once")
+
+
+def _table(run: Run, tables: dict[str, PredictionTable], split: str) -> PredictionTable:
+    return tables[split] if split in tables else run.predictions(split)
+
+
+def _split(runs: Sequence[Run], tables: Sequence[PredictionTable]) -> dict[str, Any]:
+    names, split = [run.name for run in runs], tables[0].split
+    return {
+        "key": split,
+        "title": TITLES[split],
+        "about": describe(split, len(tables[0])),
+        "metrics": [
+            (label, [run.metrics.get(split, {}).get(key) for run in runs])
+            for key, label in LABELS.items()
+        ],
+        "forests": _forests(runs, split),
+        "verdicts": _verdicts(tables, names),
+        "classes": _classes(tables),
+    }
+
+
+def _forests(runs: Sequence[Run], split: str) -> list[Any]:
+    drawn = []
+    for key, label in LABELS.items():
+        found = [(run.name, run.metrics.get(split, {}).get(key)) for run in runs]
+        rows = [
+            charts.Row(name, m["value"], m["low"], m["high"])
+            for name, m in found
+            if m and m["value"] is not None and m["low"] is not None
+        ]
+        if len(rows) > 1:
+            drawn.append(charts.forest_chart(rows, label))
+    return drawn
+
+
+def _verdicts(tables: Sequence[PredictionTable], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Every pair, tested image by image."""
+    return [
+        {"first": names[i], "second": names[j], "test": compare(tables[i], tables[j])}
+        for i in range(len(tables))
+        for j in range(i + 1, len(tables))
+    ]
+
+
+def _classes(tables: Sequence[PredictionTable]) -> list[dict[str, Any]]:
+    """Recall of each class by each run; of two runs, whether they differ."""
+    names, labels = tables[0].classes.tolist(), tables[0].labels
+    scores = [class_scores(confusion(table), names) for table in tables]
+    right = [table.probabilities.argmax(axis=1) == labels for table in tables]
+    rows = []
+    for k, name in enumerate(names):
+        own = labels == k
+        row: dict[str, Any] = {
+            "name": name,
+            "count": int(own.sum()),
+            "recalls": [found[k].recall for found in scores],
+            "f1s": [found[k].f1 for found in scores],
+        }
+        if len(tables) == 2:
+            first = int((right[0] & ~right[1] & own).sum())
+            second = int((right[1] & ~right[0] & own).sum())
+            # of many classes some differ by chance: Bonferroni
+            p = min(1.0, mcnemar(first, second) * len(names))
+            better = "first" if first > second else "second"
+            row |= {"only": (first, second), "better": better if p < _LEVEL else ""}
+        rows.append(row)
+    return rows
+
+
+def _alone(tables: Sequence[PredictionTable], index: int) -> np.ndarray:
+    """Rows of images that only this run gets right, those it is surest of first."""
+    labels = tables[0].labels
+    right = np.stack([table.probabilities.argmax(axis=1) == labels for table in tables])
+    rows = np.flatnonzero(right[index] & (right.sum(axis=0) == 1))
+    sure = tables[index].probabilities[rows, labels[rows]]
+    return rows[np.argsort(-sure, kind="stable")]
+
+
+def _gallery(
+    tables: Sequence[PredictionTable],
+    index: int,
+    names: Sequence[str],
+    rows: np.ndarray,
+    album: Album,
+) -> dict[str, Any]:
+    classes = tables[0].classes.tolist()
+    shots = []
+    for r in rows[:_SHOWN].tolist():
+        others = dict.fromkeys(
+            classes[int(t.probabilities[r].argmax())] for i, t in enumerate(tables) if i != index
+        )
+        label = int(tables[0].labels[r])
+        sample = str(tables[0].ids[r])
+        sure = float(tables[index].probabilities[r, label])
+        shots.append(
+            {
+                "id": sample,
+                "note": f"{classes[label]} ({sure:.2f}); others: {', '.join(others)}",
+                "picture": album.get(sample),
+                "heat_said": "",
+                "heat_true": "",
+            }
+        )
+    return {"name": names[index], "shots": shots, "count": len(rows), "open": index < 2}

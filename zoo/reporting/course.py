@@ -1,0 +1,77 @@
+"""How a training went: its curves, as ``history.csv`` has them."""
+
+from __future__ import annotations
+
+import csv
+import math
+from typing import Any
+
+from zoo.reporting import charts
+from zoo.runs import Run
+
+_MOST = 6  # folds that are drawn
+
+
+def course(run: Run) -> dict[str, Any]:
+    """Charts of loss, accuracy and learning rate by epoch, or why there are none."""
+    histories = _histories(run)
+    if not histories:
+        probed = run.kind != "ensemble"
+        words = "Only the probe was trained: there are no epochs." if probed else ""
+        return {"charts": [], "words": words}
+    judged = {n: rows for n, rows in histories.items() if "val_loss" in rows[0]} or histories
+    first = next(iter(judged.values()))
+    kept = _kept(run)
+    best = kept.get("best_epoch") or None
+    probe = kept.get("probe", {})
+    drawn = []
+    for what, title in (("loss", "loss by epoch"), ("accuracy", "accuracy by epoch")):
+        lines = _lines(judged, what)
+        drawn.append(charts.history_chart(lines, title, best, probe.get(f"val_{what}")))
+    rate = [row.get("learning_rate", math.nan) for row in first]
+    drawn.append(
+        charts.history_chart({"learning rate": rate}, "learning rate by epoch", None, None)
+    )
+    words = (
+        "Training figures are of augmented images, and so worse than on the images as they are. "
+    )
+    words += "Validation loss is that at the best temperature."
+    if len(judged) > 1:
+        words += f" Of {len(judged)} folds, each line is one; the mark is the first one's epoch."
+    if not best and probe:
+        words += " No epoch was better than the probe, which was kept."
+    return {"charts": [pair for pair in drawn if pair[1]], "words": words}
+
+
+def _lines(judged: dict[int, list[dict[str, float]]], what: str) -> dict[str, list[float]]:
+    """Name to values: training and validation of a training, validation of several."""
+
+    def values(rows: list[dict[str, float]], key: str) -> list[float]:
+        return [row.get(key, math.nan) for row in rows]
+
+    if len(judged) == 1:
+        rows = next(iter(judged.values()))
+        both = {"training": f"train_{what}", "validation": f"val_{what}"}
+        return {name: values(rows, key) for name, key in both.items()}
+    several = list(judged.items())[:_MOST]
+    return {f"fold {n}": values(rows, f"val_{what}") for n, rows in several}
+
+
+def _kept(run: Run) -> dict[str, Any]:
+    record = run.record
+    trained = record.get("folds") or record.get("before_refit") or record.get("kept") or [{}]
+    found: dict[str, Any] = trained[0]
+    return found
+
+
+def _histories(run: Run) -> dict[int, list[dict[str, float]]]:
+    """Fold to its epochs; empty where nothing was recorded or it cannot be read."""
+    found: dict[int, list[dict[str, float]]] = {}
+    try:
+        with (run.path / "history.csv").open(newline="", encoding="utf-8") as file:
+            for line in csv.DictReader(file):
+                row = {key: float(value) for key, value in line.items() if value}
+                found.setdefault(int(row["fold"]), []).append(row)
+    except (OSError, ValueError, KeyError, AttributeError):
+        return {}
+    return found

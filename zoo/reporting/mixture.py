@@ -1,0 +1,80 @@
+"""What an ensemble is made of: its members, their weights, and how they differ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from zoo.evaluate.labels import LABELS
+from zoo.reporting import charts
+from zoo.runs import Run
+
+_MOST = 12  # members up to which every pair is shown
+
+
+def ensemble_section(run: Run) -> dict[str, Any] | None:
+    """Members, weights, the test against the best of them, and their diversity; None of others."""
+    found = run.record.get("combination")
+    if run.kind != "ensemble" or not found:
+        return None
+    weights = dict(zip(found["members"], found.get("weights") or [], strict=False))
+    given = [row["name"] for row in found["rows"]]
+    diversity = found.get("diversity") or {}
+    worth = dict(zip(given, diversity.get("contributions", []), strict=False))
+    rows = [
+        {
+            "name": row["name"],
+            "best": row["name"] == found["best_member"],
+            "kept": row["name"] in found["members"],
+            "weight": weights.get(row["name"]),
+            "worth": worth.get(row["name"]),
+            "ms": row["ms_per_image"],
+            "test": [row["test"].get(key) for key in ("accuracy", "log_loss")],
+        }
+        for row in found["rows"]
+    ]
+    own = [("plain mean of all", found["soft"]), (f"{run.name} (this)", run.metrics["test"])]
+    return {
+        "method": found["method"],
+        "reason": found["reason"],
+        "rows": rows,
+        "own": [(name, [m.get(key) for key in ("accuracy", "log_loss")]) for name, m in own],
+        "weighted": any(row["weight"] is not None for row in rows),
+        "best": found["best_member"],
+        "against": found["against_best"],
+        "pairs": _pairs(given, diversity),
+        "unsolved": diversity.get("unsolved"),
+        "forests": _forests(rows, found, run),
+    }
+
+
+def _pairs(names: list[str], diversity: dict[str, Any]) -> list[tuple[str, Any]]:
+    kinds = {
+        "Other first choice": "disagreement",
+        "Both wrong (diagonal: wrong at all)": "double_fault",
+    }
+    if not 2 <= len(names) <= _MOST:
+        return []
+    return [
+        (title, charts.pair_chart(np.array(diversity[key]), names, title))
+        for title, key in kinds.items()
+        if key in diversity
+    ]
+
+
+def _forests(rows: list[dict[str, Any]], found: dict[str, Any], run: Run) -> list[Any]:
+    """Accuracy and log loss of members, plain mean and ensemble with their intervals."""
+    every = [(row["name"], row["test"]) for row in rows]
+    drawn = []
+    for i, key in enumerate(("accuracy", "log_loss")):
+        values = [(name, test[i]) for name, test in every]
+        values += [("plain mean", found["soft"].get(key)), (run.name, run.metrics["test"].get(key))]
+        whole = [
+            charts.Row(name, m["value"], m["low"], m["high"])
+            for name, m in values
+            if m and m["value"] is not None and m["low"] is not None
+        ]
+        if whole:
+            drawn.append(charts.forest_chart(whole, f"test {LABELS[key]}"))
+    return drawn

@@ -1,0 +1,192 @@
+"""Numbers of a prediction table that the report shows: by class, by confidence, and as curves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ensembles import PredictionTable
+from zoo.evaluate.metrics import wilson
+
+_POINTS = 120  # of a curve: more would not be seen
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share with its 95% interval, all in 0..1."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """How well one class is told from the others.
+
+    Attributes:
+        name: of the class.
+        count: images of it.
+        said: images that are called it.
+        right: images of it that are called it.
+        precision: of those called it, the share that are; None where nothing is called it.
+        recall: of those that are, the share called it; None where there is no image of it.
+        f1: their harmonic mean; None where both are None.
+    """
+
+    name: str
+    count: int
+    said: int
+    right: int
+    precision: Share | None
+    recall: Share | None
+    f1: Share | None
+
+
+def confusion(table: PredictionTable) -> np.ndarray:
+    """int64 of shape (k, k): images of the row's class that are called the column's."""
+    k = len(table.classes)
+    said = table.probabilities.argmax(axis=1)
+    return np.bincount(k * table.labels + said, minlength=k * k).reshape(k, k)
+
+
+def class_scores(matrix: np.ndarray, names: list[str]) -> list[ClassScores]:
+    """Precision, recall and F1 of each class, in the order of the confusion matrix.
+
+    Precision and recall have Wilson intervals. F1 is 2J / (1 + J) of the share J of right ones
+    among the images that are of the class or are called it (its Jaccard index), and has the Wilson
+    interval of J, carried over.
+    """
+    found = []
+    for i, name in enumerate(names):
+        right, count, said = int(matrix[i, i]), int(matrix[i].sum()), int(matrix[:, i].sum())
+        union = _share(right, count + said - right)
+        f1 = union and Share(*(2 * j / (1 + j) for j in (union.value, union.low, union.high)))
+        found.append(
+            ClassScores(name, count, said, right, _share(right, said), _share(right, count), f1)
+        )
+    return found
+
+
+def _share(part: int, whole: int) -> Share | None:
+    return Share(part / whole, *wilson(part, whole)) if whole else None
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Images of about equal confidence.
+
+    Attributes:
+        confidence: mean probability of their first choice.
+        accuracy: the share that is right, with its 95% interval.
+        count: how many.
+    """
+
+    confidence: float
+    accuracy: Share
+    count: int
+
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Bin]:
+    """Confidence against accuracy in ten equal bins of confidence; empty bins are left out.
+
+    Args:
+        probabilities: of shape (n, k).
+        labels: int64 of shape (n,).
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    found = []
+    for i in np.unique(place):
+        own = place == i
+        share = _share(int(right[own].sum()), int(own.sum()))
+        assert share is not None
+        found.append(Bin(float(confidence[own].mean()), share, int(own.sum())))
+    return found
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve of one class against the rest.
+
+    Attributes:
+        name: of the class.
+        x, y: float64 of shape (p,) in 0..1, at most 120 points.
+        area: under it, in 0..1.
+    """
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    area: float
+
+
+def roc_curves(table: PredictionTable) -> list[Curve]:
+    """False against true positive rate; classes without both kinds of images are left out."""
+    from sklearn.metrics import auc, roc_curve
+
+    found = []
+    for k, name, positive in _judged(table):
+        x, y, _ = roc_curve(positive, table.probabilities[:, k])
+        found.append(Curve(name, *_thinned(x, y), float(auc(x, y))))
+    return found
+
+
+def precision_recall_curves(table: PredictionTable) -> list[Curve]:
+    """Recall against precision, with the average precision as area."""
+    from sklearn.metrics import average_precision_score, precision_recall_curve
+
+    found = []
+    for k, name, positive in _judged(table):
+        scores = table.probabilities[:, k]
+        precision, recall, _ = precision_recall_curve(positive, scores)
+        area = float(average_precision_score(positive, scores))
+        found.append(Curve(name, *_thinned(recall[::-1], precision[::-1]), area))
+    return found
+
+
+def _judged(table: PredictionTable) -> list[tuple[int, str, np.ndarray]]:
+    names = table.classes.tolist()
+    each = [(k, name, table.labels == k) for k, name in enumerate(names)]
+    return [found for found in each if found[2].any() and not found[2].all()]
+
+
+def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The points of a curve that are evenly spaced along it, both ends among them."""
+    if len(x) <= _POINTS:
+        return x, y
+    along = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
+    wanted = np.linspace(0, along[-1], _POINTS)
+    rows = np.unique(np.concatenate([np.searchsorted(along, wanted[:-1]), [len(x) - 1]]))
+    return x[rows], y[rows]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An image that is called something else than it is labelled.
+
+    Attributes:
+        id: of the image.
+        label, said: indices of classes.
+        confidence: probability of what is said.
+    """
+
+    id: str
+    label: int
+    said: int
+    confidence: float
+
+
+def mistakes(table: PredictionTable) -> list[Mistake]:
+    """All of them, the most confident first."""
+    said = table.probabilities.argmax(axis=1)
+    rows = np.flatnonzero(said != table.labels)
+    confidence = table.probabilities[rows, said[rows]]
+    order = np.argsort(-confidence, kind="stable")
+    return [
+        Mistake(str(table.ids[r]), int(table.labels[r]), int(said[r]), float(c))
+        for r, c in zip(rows[order], confidence[order], strict=True)
+    ]

@@ -1,0 +1,220 @@
+"""The page of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ensembles import EnsembleError
+from zoo.diagnosis.evidence import Evidence
+from zoo.diagnosis.finding import Finding
+from zoo.diagnosis.job import Diagnosis, examine
+from zoo.errors import ZooError
+from zoo.progress import Silent
+from zoo.reporting import charts, featuremap
+from zoo.reporting.course import course
+from zoo.reporting.explain import Network
+from zoo.reporting.mixture import ensemble_section
+from zoo.reporting.pictures import MOST, Album
+from zoo.reporting.scores import Mistake, mistakes
+from zoo.reporting.sections import (
+    TITLES,
+    about,
+    cards,
+    describe,
+    picture_note,
+    split_section,
+    tables_of,
+)
+from zoo.runs import Run
+
+_SHOWN = 12  # pictures of a finding or a gallery
+_LISTED = 200  # files of a finding
+_OPEN = 2  # galleries that are open at first
+_GALLERIES = 480  # pictures of all galleries together, some of them in two
+
+
+class Page:
+    """What the page of a run shows; gathered by :meth:`context`.
+
+    Args:
+        run: finished.
+        diagnosis: made before; where None it is made now.
+        look: whether to diagnose and to ask the network at all.
+        progress: shows the steps.
+
+    Raises:
+        ZooError, EnsembleError: predictions are missing or damaged.
+    """
+
+    def __init__(self, run: Run, diagnosis: Diagnosis | None, look: bool, progress: Silent) -> None:
+        self._run, self._progress, self._look = run, progress, look
+        self._tables = tables_of(run)
+        self._judged = next(iter(self._tables.values()))
+        self._album = Album(Path(str(run.record["data"]["root"])))
+        self._mistakes = mistakes(self._judged)
+        self._heat: dict[str, tuple[str, str]] = {}
+        self._evidence, self._diagnosis, self._undiagnosed = None, diagnosis, ""
+        if diagnosis is not None:
+            self._evidence = diagnosis.evidence
+        self._diagnose()
+
+    def _diagnose(self) -> None:
+        if not self._look:
+            self._undiagnosed = "No diagnosis was asked for."
+            return
+        try:
+            self._evidence = self._evidence or Evidence(self._run, self._progress)
+            self._diagnosis = self._diagnosis or examine(self._evidence)
+        except (ZooError, EnsembleError) as error:
+            self._undiagnosed = f"Nothing was diagnosed: {error}."
+
+    def context(self) -> dict[str, Any]:
+        """What the template shows."""
+        findings = self._diagnosis.findings if self._diagnosis else []
+        galleries = self._chosen()
+        wanted = [shown.id for f in findings for shown in f.files[:_SHOWN]]
+        wanted += [m.id for _, missed, called in galleries for m in (*missed, *called)]
+        self._album.read(wanted, self._progress)
+        asked = min(MOST, len(set(wanted)))
+        why_no_heat, self._heat = self._asked(
+            lambda network: network.lay_over(self._album, self._shown(galleries))
+        )
+        why_no_map, drawn = self._map()
+        return {
+            "run": self._run,
+            "about": about(self._run),
+            "cards": cards(self._run, self._tables),
+            "headline": [describe(split, len(t)) for split, t in self._tables.items()],
+            "note": picture_note(self._album, asked),
+            "findings": [self._finding(f) for f in findings],
+            "clear": self._outcomes("clear"),
+            "unknown": self._outcomes("unknown"),
+            "undiagnosed": self._undiagnosed,
+            "splits": [split_section(self._run, t) for t in reversed(self._tables.values())],
+            "judged": TITLES[self._judged.split].lower(),
+            "wrong": len(self._mistakes),
+            "total": len(self._judged),
+            "galleries": [self._gallery(i, *g) for i, g in enumerate(galleries)],
+            "heat": bool(self._heat),
+            "why_no_heat": why_no_heat,
+            "map": drawn,
+            "why_no_map": why_no_map,
+            "training": course(self._run),
+            "growth": self._growth(),
+            "ensemble": ensemble_section(self._run),
+            "details": self._details(),
+            "pictures": self._album.all,
+        }
+
+    def _asked(self, question: Any) -> tuple[str, Any]:
+        """Why the network gives no answer, and its answer."""
+        if not self._look:
+            return "the network was not to be asked.", {}
+        if self._evidence is None:
+            return "there is more than one network; see the reports of the members.", {}
+        try:
+            return "", question(Network(self._evidence, self._progress))
+        except (ZooError, EnsembleError) as error:
+            return f"{error}.", {}
+
+    def _map(self) -> tuple[str, dict[str, Any]]:
+        if len(self._judged) < featuremap.FEWEST:
+            return f"{len(self._judged)} images are too few.", {}
+        return self._asked(lambda network: network.map_of(self._judged))
+
+    def _chosen(self) -> list[tuple[int, list[Mistake], list[Mistake]]]:
+        """Class, what is missed of it and what is called so wrongly; the worst class first."""
+        k = len(self._judged.classes)
+        missed: list[list[Mistake]] = [[] for _ in range(k)]
+        called: list[list[Mistake]] = [[] for _ in range(k)]
+        for m in self._mistakes:
+            missed[m.label].append(m)
+            called[m.said].append(m)
+        order = sorted(range(k), key=lambda i: -len(missed[i]) - len(called[i]))
+        most = int(np.clip(_GALLERIES // (2 * k), 3, _SHOWN))
+        self._counts = {i: (len(missed[i]), len(called[i])) for i in order}
+        return [(i, missed[i][:most], called[i][:most]) for i in order if missed[i] or called[i]]
+
+    def _shown(
+        self, galleries: Sequence[tuple[int, list[Mistake], list[Mistake]]]
+    ) -> list[Mistake]:
+        every = [m for _, missed, called in galleries for m in (*missed, *called)]
+        return list(dict.fromkeys(every))
+
+    def _gallery(
+        self, rank: int, label: int, missed: list[Mistake], called: list[Mistake]
+    ) -> dict[str, Any]:
+        many = self._counts[label]
+        return {
+            "name": str(self._judged.classes[label]),
+            "open": rank < _OPEN,
+            "missed": [self._mistake(m) for m in missed],
+            "missed_count": many[0],
+            "called": [self._mistake(m) for m in called],
+            "called_count": many[1],
+        }
+
+    def _mistake(self, m: Mistake) -> dict[str, Any]:
+        names = self._judged.classes.tolist()
+        note = f"{names[m.label]} called {names[m.said]}, {m.confidence:.2f}"
+        return self._shot(m.id, note, names[m.said], names[m.label])
+
+    def _shot(self, sample: str, note: str, said: str = "", true: str = "") -> dict[str, Any]:
+        heat = self._heat.get(sample, ("", "")) if said else ("", "")
+        return {
+            "id": sample,
+            "note": note,
+            "picture": self._album.get(sample),
+            "heat_said": heat[0],
+            "heat_true": heat[1],
+            "said": said,
+            "true": true,
+        }
+
+    def _finding(self, finding: Finding) -> dict[str, Any]:
+        shots = [self._shot(shown.id, shown.note) for shown in finding.files[:_SHOWN]]
+        seen = any(shot["picture"] for shot in shots)
+        rest = finding.files[_SHOWN if seen else 0 :]
+        return {
+            "title": finding.title,
+            "cost": finding.cost,
+            "evidence": finding.evidence,
+            "advice": finding.advice,
+            "command": finding.command,
+            "shots": shots if seen else [],
+            "rest": rest[:_LISTED],
+            "rest_count": len(rest),
+            "count": len(finding.files),
+        }
+
+    def _outcomes(self, state: str) -> list[tuple[str, str]]:
+        every = self._diagnosis.outcomes if self._diagnosis else ()
+        return [(o.check, o.says) for o in every if o.state == state]
+
+    def _growth(self) -> dict[str, Any] | None:
+        every = self._diagnosis.outcomes if self._diagnosis else ()
+        found = next((o for o in every if len(o.curve) > 1), None)
+        return None if found is None else {"chart": charts.growth_chart(found.curve)}
+
+    def _details(self) -> dict[str, Any]:
+        record = self._run.record
+        counts = record["data"].get("counts", {})
+        splits = [split for split in ("train", "val", "test") if split in counts]
+        return {
+            "splits": splits,
+            "counts": [
+                (name, [counts[split][i] for split in splits])
+                for i, name in enumerate(record["classes"])
+            ],
+            "lists": [
+                ("Settings", [(k, v) for k, v in record["settings"].items() if v is not None]),
+                ("Run", [("path", self._run.path), ("images", record["data"].get("root"))]),
+                ("Weights", [(k, v) for k, v in record.get("weights", {}).items() if v]),
+                ("Seconds", list(record.get("seconds", {}).items())),
+                ("Versions", list(record.get("versions", {}).items())),
+            ],
+        }
