@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo.diagnosis.curves import check_settings
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Outcome
-from zoo.diagnosis.fitting import check_fit, check_settings, difference
+from zoo.diagnosis.fitting import check_fit, difference
 from zoo.diagnosis.job import Diagnosis
 from zoo.diagnosis.labels import check_labels, suspects, wrong_labels
 from zoo.errors import ZooError

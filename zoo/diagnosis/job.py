@@ -9,21 +9,28 @@ from typing import Any
 
 from zoo.diagnosis.capacity import check_capacity
 from zoo.diagnosis.classes import check_balance, check_pairs
+from zoo.diagnosis.curves import check_settings
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Finding, Outcome
-from zoo.diagnosis.fitting import check_fit, check_settings
+from zoo.diagnosis.fitting import check_fit
 from zoo.diagnosis.images import check_drift, check_files, check_leaks, check_shortcuts
+from zoo.diagnosis.inputs import check_input
 from zoo.diagnosis.labels import check_labels
+from zoo.diagnosis.sharpness import check_sharpness
+from zoo.diagnosis.study import check_study
 from zoo.progress import Silent
 from zoo.runs import Run, open_run
 
 CHECKS: tuple[Callable[[Evidence], Outcome], ...] = (
     check_files,
+    check_sharpness,
+    check_input,
     check_leaks,
     check_labels,
     check_pairs,
     check_balance,
     check_settings,
+    check_study,
     check_fit,
     check_capacity,
     check_drift,
