@@ -97,7 +97,12 @@ def copy_of(source: str, folder: Path, seed: int, count: int) -> Data:
     files = []
     for row in rows:
         files.append(folder / f"{row:06d}{catalog.path(int(row)).suffix}")
-        shutil.copyfile(catalog.path(int(row)), files[-1])
+        if source == "digits":  # of 8 px, which would be a fault of its own
+            Image.open(catalog.path(int(row))).resize((40, 40), Image.Resampling.BICUBIC).save(
+                files[-1]
+            )
+        else:
+            shutil.copyfile(catalog.path(int(row)), files[-1])
     labels = np.array(catalog.classes, dtype=object)[catalog.labels[rows]]
     return Data(folder, "clean", files, labels, splits[rows], rng)
 

@@ -30,7 +30,26 @@ from _planting import Data
 from _table import print_table
 
 SIZES = {"elpv": 96, "digits": 64, "crops": 64}
-SMALL_CNN: dict[str, Any] = {"backbone": "cnn", "size": 16, "flip": "none", "augment": "light"}
+QUICK = {
+    "labels flipped": "digits",
+    "two classes' labels exchanged": "digits",
+    "classes thinned out to 1 in": "digits",
+    "a class split in two by chance": "digits",
+    "head penalized too much": "digits",
+    "resized test images in training": "elpv",
+    "white border in every second class": "elpv",
+    "blank images": "elpv",
+    "values divided by 255": "elpv",
+    "cnn: epochs": "digits",
+}
+RATE = 2e-4  # for so few images the usual rate is too high, which would be no clean training
+SMALL_CNN: dict[str, Any] = {
+    "backbone": "cnn",
+    "filters": 16,
+    "size": 16,
+    "flip": "none",
+    "augment": "light",
+}
 Settings = Callable[[float], dict[str, Any]]
 
 
@@ -38,12 +57,15 @@ def _probe(**more: Any) -> Settings:
     return lambda _: {"unfreeze": "none", **more}
 
 
+PROBE = _probe()
+
+
 def _tuned(**more: Any) -> Settings:
-    return lambda _: {"unfreeze": "3", "size": 64, "epochs": 4, **more}
+    return lambda _: {"unfreeze": "3", "size": 64, "epochs": 4, "learning_rate": RATE, **more}
 
 
 def _cnn(**more: Any) -> Settings:
-    return lambda _: {**SMALL_CNN, "epochs": 25, **more}
+    return lambda _: {**SMALL_CNN, "epochs": 12, **more}
 
 
 @dataclass(frozen=True)
@@ -54,7 +76,7 @@ class Fault:
     strengths: tuple[float, ...]
     checks: tuple[str, ...]
     sets: tuple[str, ...] = ("elpv", "digits", "folder")
-    settings: Settings = _probe()
+    settings: Settings = PROBE
     spared: bool = False  # these checks must not name it
 
 
@@ -62,14 +84,14 @@ IMAGES = ("elpv", "folder")
 FAULTS = {
     "labels flipped": Fault(planting.flip, (0.02, 0.05, 0.1, 0.2), ("labels",)),
     "two classes' labels exchanged": Fault(
-        planting.pair, (0.1, 0.2, 0.4), ("labels", "pairs"), ("digits", "folder")
+        planting.pair, (0.1, 0.4), ("labels", "pairs"), ("digits", "folder")
     ),
-    "every second class thinned out, 1 to": Fault(planting.imbalance, (5, 20), ("balance",)),
+    "classes thinned out to 1 in": Fault(planting.imbalance, (5, 20), ("balance",)),
     "a rare class that is part of another": Fault(
         planting.halve, (0.2,), ("balance",), spared=True
     ),
     "training images cut to": Fault(planting.cut, (0.05,), ("images",)),
-    "test images, resized, in training": Fault(planting.leak, (0.05,), ("leaks",), IMAGES),
+    "resized test images in training": Fault(planting.leak, (0.05,), ("leaks",), IMAGES),
     "white border in every second class": Fault(
         planting.border, (0.5, 1.0), ("shortcuts",), IMAGES
     ),
@@ -80,7 +102,7 @@ FAULTS = {
     "red and blue exchanged": Fault(planting.channels, (1.0,), ("input",), ("crops", "folder")),
     "head penalized too much": Fault(
         planting.nothing,
-        (1.0, 10.0),
+        (1.0,),
         ("fit",),
         settings=lambda strength: {"unfreeze": "none", "head_l2": strength},
     ),
@@ -92,7 +114,7 @@ FAULTS = {
         (0.01, 100),
         ("settings",),
         ("elpv",),
-        lambda strength: {**_tuned()(0), "learning_rate": 1e-3 * strength},
+        lambda strength: {**_tuned()(0), "learning_rate": RATE * strength},
     ),
     "cnn: rate times": Fault(
         planting.nothing,
@@ -213,10 +235,13 @@ def plant(bench: Bench, sources: list[str], seeds: int, name: str, strength: flo
     return tally
 
 
-def clean(bench: Bench, sources: list[str], seeds: int) -> dict[str, dict[str, Tally]]:
+def clean(
+    bench: Bench, sources: list[str], seeds: int, trainings: tuple[str, ...]
+) -> dict[str, dict[str, Tally]]:
     """Data and training to check to how often it names something on the data as they are."""
     table: dict[str, dict[str, Tally]] = {}
-    for kind, (kinds, settings) in CLEAN.items():
+    for kind in trainings:
+        kinds, settings = CLEAN[kind]
         for source in (s for s in sources if kind_of(s) in kinds):
             tallies = table.setdefault(f"{kind_of(source)}, {kind}", {})
             for seed in range(seeds):
@@ -273,22 +298,24 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", default="elpv,digits,crops")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--images", type=int, default=1000, help="of a data set, at most")
+    parser.add_argument("--images", type=int, default=1000, help="of a data set")
     parser.add_argument("--only", default=",".join(["clean", *FAULTS]))
     parser.add_argument("--quick", action="store_true", help="for CI: the strongest, few images")
     given = parser.parse_args()
     chosen = [name for name in given.only.split(",") if name]
-    sources, count = given.data.split(","), given.images
+    sources = ("elpv,digits" if given.quick else given.data).split(",")
     started = time.perf_counter()
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     os.environ["ZOO_CACHE"] = str(folder / "cache")
     try:
-        bench = Bench(folder, 400 if given.quick else count)
-        table = clean(bench, sources, given.seeds) if "clean" in chosen else {}
+        bench = Bench(folder, 500 if given.quick else given.images)
+        kinds = ("probe",) if given.quick else tuple(CLEAN)
+        table = clean(bench, sources, given.seeds, kinds) if "clean" in chosen else {}
         planted = {}
-        for name in (n for n in FAULTS if n in chosen):
+        for name in (n for n in FAULTS if n in (QUICK if given.quick else chosen)):
+            where = [QUICK[name]] if given.quick else sources
             for strength in FAULTS[name].strengths[-1:] if given.quick else FAULTS[name].strengths:
-                planted[name, strength] = plant(bench, sources, given.seeds, name, strength)
+                planted[name, strength] = plant(bench, where, given.seeds, name, strength)
         print_planted(planted)
         print_alarms(table, planted)
         print(f"{(time.perf_counter() - started) / 60:.1f} minutes.")

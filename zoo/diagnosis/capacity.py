@@ -11,7 +11,7 @@ from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
 
 _SHARES = (0.25, 0.5, 1.0)
 _FEWEST = 50
-_GAIN = 0.15  # of the loss, by the last doubling; where less, the next one pays little
+_GAIN = 0.15  # of the loss, by a doubling; where less, the next one pays little
 
 
 def check_capacity(evidence: Evidence) -> Outcome:
@@ -22,21 +22,23 @@ def check_capacity(evidence: Evidence) -> Outcome:
     if len(val) < _FEWEST:
         return unknown("images", f"{len(val)} validation images are too few for a learning curve")
     tables = learning_curve(evidence)
-    change = compare(tables[-1], tables[-2])
+    change = compare(tables[-1], tables[0])
     losses = [float(-np.log(np.maximum(_true(t), 1e-12)).mean()) for t in tables]
     counts = [int(share * len(evidence.dataset.split.train)) for share in _SHARES]
     says = "a linear head's validation loss is " + ", ".join(
         f"{loss:.3f} with {count}" for loss, count in zip(losses, counts, strict=True)
     )
     says += " training images"
-    if change.by_log_loss != "better" or -change.log_loss < _GAIN * losses[-2]:
+    # both doublings together say more than the last alone, which few validation images blur
+    gain = 1 - (losses[-1] / losses[0]) ** 0.5
+    if change.by_log_loss != "better" or gain < _GAIN:
         return outcome("images", says, [])
     finding = Finding(
         title="More images would help.",
-        cost=min(1.0, max(0.0, change.accuracy)),
+        cost=min(1.0, max(0.02, change.accuracy / 2)),
         evidence=(
-            says[0].upper() + says[1:] + ".",
-            f"The last doubling changed it by {change.log_loss:+.3f} [{change.low:+.3f}, "
+            says[0].upper() + says[1:] + f": {gain:.0%} less by each doubling.",
+            f"Four times the images changed it by {change.log_loss:+.3f} [{change.low:+.3f}, "
             f"{change.high:+.3f}] and the accuracy by {change.accuracy:+.3f}.",
         ),
         advice="Label more images, first of the classes that are confused.",

@@ -10,12 +10,13 @@ from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
 from zoo.diagnosis.fitting import again
 
-_STUCK = 0.03  # change of the training loss, relative to it, that is none
+_STUCK = 0.06  # change of the training loss, relative to it, that is none
 _UNMOVED = 0.02  # gain over the probe, relative to its validation loss, that is none
 _KNOWN = 0.9  # training accuracy above which there is little left to learn
 _STILL = 0.05  # gain of the last epoch, relative to the loss before it, that asks for more
 _STEP = 0.02  # the same, where it is a large part of all that was gained
 _PART = 0.5
+_FEW = 3
 
 Rows = list[dict[str, float]]
 
@@ -47,7 +48,8 @@ def _too_high(evidence: Evidence, rows: Rows) -> Finding | None:
     start = _start(evidence)
     exploded = not all(math.isfinite(row["train_loss"]) for row in rows)
     exploded |= first["train_loss"] > 2 * guessing
-    spoiled = start is not None and reached > 1.25 * start and reached > start + 0.05
+    long = len(rows) >= _FEW  # in fewer epochs there is no time to come back after the peak rate
+    spoiled = long and start is not None and reached > max(1.25 * start, start + 0.05)
     if not (exploded or spoiled):
         return None
     against = f", where the probe had {start:.3f}" if start is not None else ""
@@ -111,7 +113,7 @@ def _stopped_at_once(evidence: Evidence, rows: Rows) -> Finding | None:
 
 
 def _too_short(evidence: Evidence, rows: Rows) -> Finding | None:
-    """The validation loss still falls steeply when the last planned epoch ends."""
+    """The validation loss still falls, or has not come back, when the last planned epoch ends."""
     planned, losses = evidence.settings.epochs or 0, [row["val_loss"] for row in rows]
     if len(losses) < planned or losses[-1] > min(losses):
         return None
@@ -121,16 +123,24 @@ def _too_short(evidence: Evidence, rows: Rows) -> Finding | None:
     before = losses[-2] if len(losses) > 1 else start
     gain, all_gained = before - losses[-1], start - losses[-1]
     part = gain / all_gained if all_gained > 0 else 0.0
-    if gain < _STEP * before or (gain < _STILL * before and part < _PART):
+    falls = gain >= _STILL * before or (gain >= _STEP * before and part >= _PART)
+    if planned < _FEW and _start(evidence) is not None and losses[-1] > (1 + _STEP) * start:
+        told = (
+            f"After {planned} the validation loss is {losses[-1]:.3f}, where the probe that it "
+            f"started from had {start:.3f}: it had no time to settle."
+        )
+    elif falls:
+        told = (
+            f"The last epoch still lowered the validation loss from {before:.3f} to "
+            f"{losses[-1]:.3f}, by {gain / before:.0%}."
+        )
+    else:
         return None
     return Finding(
         title=f"Training ended too early: {planned} epoch{'s are' if planned > 1 else ' is'} too "
         "few.",
-        cost=min(0.3, gain / before),
-        evidence=(
-            f"The last epoch still lowered the validation loss from {before:.3f} to "
-            f"{losses[-1]:.3f}, by {gain / before:.0%}.",
-        ),
+        cost=min(0.3, max(0.02, gain / before)),
+        evidence=(told,),
         advice="Train for more epochs; early stopping ends it in time.",
         command=again(evidence, f"--epochs {max(6, 3 * planned)}"),
     )
@@ -141,8 +151,10 @@ def _never_stopped(evidence: Evidence, rows: Rows) -> Finding | None:
     losses = [row["val_loss"] for row in rows]
     best = int(np.argmin(losses)) + 1
     planned, patience = evidence.settings.epochs or 0, evidence.settings.patience
-    wasted = len(rows) - best
-    if len(rows) < max(4, planned) or wasted < len(rows) / 2 or losses[-1] < 1.1 * min(losses):
+    wasted, start = len(rows) - best, _start(evidence)
+    if start is not None and min(losses) > start:
+        return None  # the probe was kept: no epoch was worth anything
+    if len(rows) < max(6, planned) or wasted < len(rows) / 2 or losses[-1] < 1.1 * min(losses):
         return None
     return Finding(
         title=f"Early stopping never fired: {wasted} of {len(rows)} epochs were for nothing.",
