@@ -24,24 +24,52 @@ if TYPE_CHECKING:
     show_default=True,
     help="How many files to list for each finding; --json lists all.",
 )
+@click.option(
+    "--range-test",
+    is_flag=True,
+    help="Find the learning rates that train this network (Smith 2017): 120 steps on a copy.",
+)
+@click.option(
+    "--compare-backbones",
+    metavar="NAMES",
+    default="",
+    help="Compare with these backbones, separated by commas, by their ImageNet weights on this "
+    "machine: would a larger one help?",
+)
 @json_option
-def command(run: str, runs: str | None, files: int, as_json: bool) -> None:
+def command(
+    run: str,
+    runs: str | None,
+    files: int,
+    range_test: bool,
+    compare_backbones: str,
+    as_json: bool,
+) -> None:
     """Say why a run is not good enough, and what to do.
 
     Looks for wrong labels, classes that are confused, rare classes that lose, over- and
-    underfitting, a bad learning rate or number of epochs, too few images, unusable files, copies
-    across splits, drift between training and test, and shortcuts. Worst first.
+    underfitting, a bad learning rate, number of epochs or patience, too few images, unusable and
+    blurred files, wrong values or channels, copies across splits, drift between training and test,
+    and shortcuts. Worst first.
 
     \b
     Examples:
       zoo diagnose efficientnet-lite0-elpv-1
       zoo diagnose birds --files 50
       zoo diagnose birds --json > birds.json
+      zoo diagnose birds --range-test
+      zoo diagnose birds --compare-backbones efficientnet-lite1,efficientnet-lite2
     """
     import zoo
     from zoo.progress import Silent, for_terminal
 
-    diagnosis = zoo.diagnose(run, runs=runs, progress=Silent() if as_json else for_terminal())
+    diagnosis = zoo.diagnose(
+        run,
+        runs=runs,
+        range_test=range_test,
+        backbones=[name.strip() for name in compare_backbones.split(",") if name.strip()],
+        progress=Silent() if as_json else for_terminal(),
+    )
     if as_json:
         print_json(diagnosis.as_record())
         return

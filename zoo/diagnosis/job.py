@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from zoo.diagnosis.fitting import check_fit
 from zoo.diagnosis.images import check_drift, check_files, check_leaks, check_shortcuts
 from zoo.diagnosis.inputs import check_input
 from zoo.diagnosis.labels import check_labels
+from zoo.diagnosis.larger import check_backbones, checked
+from zoo.diagnosis.range_test import check_range
 from zoo.diagnosis.sharpness import check_sharpness
 from zoo.diagnosis.study import check_study
 from zoo.progress import Silent
@@ -62,21 +64,37 @@ class Diagnosis:
 
 
 def diagnose(
-    run: Run | str | Path, *, runs: str | Path | None = None, progress: Silent | None = None
+    run: Run | str | Path,
+    *,
+    runs: str | Path | None = None,
+    range_test: bool = False,
+    backbones: Sequence[str] = (),
+    progress: Silent | None = None,
 ) -> Diagnosis:
     """Say why a classifier is not good enough, with evidence and what to do.
 
     Reads the run's predictions and curves, its images and their frozen features; trains nothing
-    but linear heads, chooses nothing by the test images, and leaves the run as it is.
+    but linear heads unless a range test is asked for, chooses nothing by the test images, and
+    leaves the run as it is.
 
     Args:
         run: a run of one network, its name or its path.
         runs: folder of the runs, for a name.
+        range_test: whether to find the learning rates that train this network.
+        backbones: others to compare with on frozen features, by their ImageNet weights.
         progress: shows the steps.
 
     Raises:
         ZooError, EnsembleError: no such run, an ensemble, missing predictions, or images that are
-            no longer those of the run.
+            no longer those of the run; weights to compare with that are not on this machine.
+        BackboneError: no such backbone to compare with.
     """
+    progress = progress or Silent()
     evidence = Evidence(run if isinstance(run, Run) else open_run(run, runs), progress)
-    return Diagnosis(evidence.run.name, tuple(check(evidence) for check in CHECKS))
+    checked(backbones, evidence.run.view[0])  # before the work
+    outcomes = [check(evidence) for check in CHECKS]
+    if backbones:
+        outcomes.append(check_backbones(evidence, backbones, progress))
+    if range_test:
+        outcomes.append(check_range(evidence, progress))
+    return Diagnosis(evidence.run.name, tuple(outcomes))
