@@ -50,6 +50,11 @@ SMALL_CNN: dict[str, Any] = {
     "flip": "none",
     "augment": "light",
 }
+# what is named though nothing was planted, and is true
+FACTS = {
+    ("digits", "images"): "with 1,222 training images instead of 544 a linear head's log loss on "
+    "the test falls from 0.24 to 0.17, over three draws",
+}
 Settings = Callable[[float], dict[str, Any]]
 
 
@@ -281,6 +286,10 @@ def print_alarms(
     """The table of false alarms, and the goal's figure."""
     rows, every = [], Tally()
     for data, tallies in table.items():
+        facts = [c for c in tallies if (data.split(",")[0], c) in FACTS and tallies[c].named]
+        for check in facts:
+            print(f"{data}: {check} {tallies.pop(check)}, which is true: ", end="")
+            print(FACTS[data.split(",")[0], check])
         alarms = [f"{check} {t}" for check, t in tallies.items() if t.named]
         total = Tally(sum(t.named for t in tallies.values()), sum(t.of for t in tallies.values()))
         rows.append([data, str(total), ", ".join(alarms)])

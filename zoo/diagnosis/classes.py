@@ -36,7 +36,7 @@ def check_balance(evidence: Evidence) -> Outcome:
     says += f"; recall of the rare ones is {gap:+.3f} [{low:+.3f}, {high:+.3f}] short"
     if low <= 0:
         return outcome("balance", says, [])
-    gain = _mended(table, counts)
+    gain = balanced_gain(table, counts)
     says += (
         f"; were all equally frequent, the mean recall of a class would change by {gain[0]:+.3f} "
         f"[{gain[1]:+.3f}, {gain[2]:+.3f}] (90%)"
@@ -54,7 +54,7 @@ def check_balance(evidence: Evidence) -> Outcome:
     return outcome("balance", says, [finding])
 
 
-def _mended(table: PredictionTable, counts: np.ndarray) -> tuple[float, float, float]:
+def balanced_gain(table: PredictionTable, counts: np.ndarray) -> tuple[float, float, float]:
     """What taking out the frequencies does to the mean recall, with its 90% interval.
 
     Probabilities divided by the frequency of their class are those of equally frequent classes

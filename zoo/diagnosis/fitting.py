@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from ensembles import PredictionTable
+from ensembles.calibration import fit_temperature
 from ensembles.comparison import Comparison, compare
 from ensembles.probabilities import true_class
 from zoo.diagnosis.evidence import USUAL_L2, Evidence
 from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
 from zoo.evaluate.metrics import wilson
+from zoo.train.calibrate import softmax
 
 _FEWEST = 50
 _GAP = 0.08  # a smaller gap is usual, and hardly worth regularizing against
@@ -52,8 +55,9 @@ def check_fit(evidence: Evidence) -> Outcome:
         f"{gap:+.3f} [{low:+.3f}, {high:+.3f}]"
     )
     rival, penalty = _rival(evidence)
-    against = compare(rival, table)
-    usual = float(-np.log(true_class(table.probabilities, table.labels)).mean())
+    ours = _calibrated(table)
+    against = compare(_calibrated(rival), ours)
+    usual = float(-np.log(true_class(ours.probabilities, ours.labels)).mean())
     if against.by_log_loss == "better" and against.high < -_BETTER * usual:
         finding = _underfit(evidence, against, penalty, says)
         return outcome("fit", says, [finding])
@@ -73,6 +77,13 @@ def _rival(evidence: Evidence) -> tuple[PredictionTable, float]:
     train = x[split.train], soft_targets(labels[split.train], len(evidence.catalog.classes), 0.0)
     head, _ = choose_head(train, (x[split.val], labels[split.val]), l1=0.0)
     return evidence.table(split.val, head.probabilities(x[split.val]), "val"), head.l2
+
+
+def _calibrated(table: PredictionTable) -> PredictionTable:
+    """At its best temperature: what is known of the images counts, not how boldly it is said."""
+    logits = np.log(np.maximum(table.probabilities, 1e-12))
+    temperature = fit_temperature(logits, table.labels)
+    return replace(table, probabilities=softmax(logits, temperature))
 
 
 def _overfit(evidence: Evidence, gap: float, says: str) -> Finding:

@@ -50,11 +50,11 @@ def check_input(evidence: Evidence) -> Outcome:
 
 
 def normalizations(model: keras.Model) -> list[Any]:
-    """The lowest quarter of a network's batch normalizations, at least three where it has them."""
+    """The lowest eighth of a network's batch normalizations, at least three where it has them."""
     import keras
 
     found = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
-    return found[: max(3, len(found) // 4)]
+    return found[: max(3, len(found) // 8)]
 
 
 class Foreignness:

@@ -25,7 +25,7 @@ _LOWEST, _HIGHEST = 1e-6, 1.0
 _STEPS = 120
 _MEMORY = 0.9  # of the running mean of the loss, as a batch alone tells little
 _EDGE = 0.1  # of the whole fall of the loss
-_SURE = 3.0  # standard errors that a fall or rise must have
+_SURE = 3.5  # standard errors that a fall or rise must have
 _OVER = 1.5  # times the lowest loss: no higher rate is worth a try
 _SLACK = 2.0  # a rate so many times outside may do as well
 
@@ -67,8 +67,9 @@ def ends(rates: np.ndarray, raw: np.ndarray) -> tuple[float | None, float | None
     """
     smooth, still = running_mean(raw.tolist()), max(5, len(raw) // 6)
     start = float(raw[:still].mean())
-    # of a running mean over independent batches
-    noise = float(raw[:still].std(ddof=1)) * ((1 - _MEMORY) / (1 + _MEMORY)) ** 0.5
+    # of the difference between a running mean over independent batches and the start
+    variance = float(raw[:still].var(ddof=1))
+    noise = (variance * ((1 - _MEMORY) / (1 + _MEMORY) + 1 / still)) ** 0.5
     lowest = int(smooth.argmin())
     fall = start - float(smooth[lowest])
     if lowest < still or fall < _SURE * noise:
