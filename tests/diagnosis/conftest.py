@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from skimage import data
 from sklearn.datasets import load_digits
 
 import zoo
+from zoo.diagnosis.evidence import Evidence
 from zoo.runs import Run
 
 
@@ -53,12 +55,12 @@ def plant(root: Path) -> list[str]:
     return wrong
 
 
-def _probe(folder: Path, data: Path) -> Run:
+def _probe(folder: Path, images: Path) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZOO_CACHE", str(folder / "cache"))
         return zoo.finetune(
             "efficientnet",
-            data,
+            images,
             name="probe",
             runs=folder / "runs",
             size=64,
@@ -84,3 +86,30 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[str]]:
 def copied(clean: Run, tmp_path: Path) -> Run:
     """The clean run, to be spoiled by a test."""
     return Run(shutil.copytree(clean.path, tmp_path / "runs" / "copy"))
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    """A probe on crops of colour photographs."""
+    folder, rng = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0)
+    for name in ("astronaut", "coffee"):
+        photo = Image.fromarray(getattr(data, name)())
+        (folder / "data" / name).mkdir(parents=True)
+        for number in range(60):
+            left, top = rng.integers(0, photo.width - 160), rng.integers(0, photo.height - 160)
+            crop = photo.crop((int(left), int(top), int(left) + 160, int(top) + 160))
+            crop.save(folder / "data" / name / f"{number:02d}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_CACHE", str(folder / "cache"))
+        run = zoo.finetune(
+            "efficientnet",
+            folder / "data",
+            runs=folder / "runs",
+            size=96,
+            unfreeze="none",
+            near_duplicates=False,
+        )
+        evidence = Evidence(run)
+        # read while the cache is there
+        assert len(evidence.seen.sizes) == len(evidence.prepared.rows) == 120
+    return evidence

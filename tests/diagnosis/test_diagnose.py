@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo.diagnosis.curves import check_settings
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Outcome
-from zoo.diagnosis.fitting import check_fit, check_settings, difference
+from zoo.diagnosis.fitting import check_fit, difference
 from zoo.diagnosis.job import Diagnosis
 from zoo.diagnosis.labels import check_labels, suspects, wrong_labels
 from zoo.errors import ZooError
@@ -109,6 +110,8 @@ CURVES = {
     "not a number": ([1.0, float("nan"), float("nan")], [0.9, 1.0, 1.0], "too high"),
     "too low": ([1.500, 1.498, 1.497], [1.40, 1.40, 1.40], "too low"),
     "too short": ([1.2, 0.9, 0.6], [1.1, 0.9, 0.7], "too early"),
+    "one epoch": ([1.2], [1.1], "1 epoch is too few"),
+    "never stopped": ([1, 0.6, 0.4, 0.2, 0.1, 0.1], [0.7, 0.5, 0.6, 0.7, 0.8, 0.9], "never fired"),
 }
 
 
@@ -124,6 +127,24 @@ def with_curve(run: Run, train: list[float], val: list[float], rate: float = 1e-
     record["kept"] = [{"stage": "finetune", "best_epoch": len(train), "temperature": 1.0}]
     (run.path / "run.json").write_text(json.dumps(record))
     return Run(run.path)
+
+
+def test_fine_tuning_that_moved_nothing_is_named(copied: Run) -> None:
+    run = with_curve(copied, [0.56, 0.55, 0.55, 0.545], [0.385, 0.386, 0.388, 0.39], 1e-6)
+    record = json.loads((run.path / "run.json").read_text())
+    record["kept"][0]["probe"] = {"val_loss": 0.386, "val_accuracy": 0.84, "l2": 0.01}
+    (run.path / "run.json").write_text(json.dumps(record))
+    outcome = check_settings(Evidence(Run(run.path)))
+    assert "too low" in outcome.findings[0].title
+    assert "probe had a validation loss of 0.386" in outcome.findings[0].evidence[0]
+
+
+def test_early_stopping_at_once_is_named(copied: Run) -> None:
+    run = with_curve(copied, [1.0, 0.6], [0.8, 0.9])
+    record = json.loads((run.path / "run.json").read_text())
+    record["settings"] |= {"epochs": 20, "patience": 1}
+    (run.path / "run.json").write_text(json.dumps(record))
+    assert "at once: 2 of 20" in check_settings(Evidence(Run(run.path))).findings[0].title
 
 
 @pytest.mark.parametrize(("train", "val", "says"), CURVES.values(), ids=list(CURVES))

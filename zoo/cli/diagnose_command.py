@@ -25,6 +25,18 @@ if TYPE_CHECKING:
     help="How many files to list for each finding; --json lists all.",
 )
 @click.option(
+    "--range-test",
+    is_flag=True,
+    help="Find the learning rates that train this network (Smith 2017): 120 steps on a copy.",
+)
+@click.option(
+    "--compare-backbones",
+    metavar="NAMES",
+    default="",
+    help="Compare with these backbones, separated by commas, by their ImageNet weights on this "
+    "machine: would a larger one help?",
+)
+@click.option(
     "--report/--no-report",
     "page",
     default=None,
@@ -35,20 +47,30 @@ if TYPE_CHECKING:
 )
 @json_option
 def command(
-    run: str, runs: str | None, files: int, page: bool | None, output: str | None, as_json: bool
+    run: str,
+    runs: str | None,
+    files: int,
+    range_test: bool,
+    compare_backbones: str,
+    page: bool | None,
+    output: str | None,
+    as_json: bool,
 ) -> None:
     """Say why a run is not good enough, and what to do.
 
     Looks for wrong labels, classes that are confused, rare classes that lose, over- and
-    underfitting, a bad learning rate or number of epochs, too few images, unusable files, copies
-    across splits, drift between training and test, and shortcuts. Worst first. The same with
-    pictures is written as one HTML file, see `zoo report`.
+    underfitting, a bad learning rate, number of epochs or patience, too few images, unusable and
+    blurred files, wrong values or channels, copies across splits, drift between training and test,
+    and shortcuts. Worst first. The same with pictures is written as one HTML file, see
+    `zoo report`.
 
     \b
     Examples:
       zoo diagnose efficientnet-lite0-elpv-1
       zoo diagnose birds --files 50
       zoo diagnose birds --json > birds.json
+      zoo diagnose birds --range-test
+      zoo diagnose birds --compare-backbones efficientnet-lite1,efficientnet-lite2
     """
     import zoo
     from zoo.progress import Silent, for_terminal
@@ -60,7 +82,13 @@ def command(
     if page:
         _check_place(run, runs, output)
     progress = Silent() if as_json else for_terminal()
-    diagnosis = zoo.diagnose(run, runs=runs, progress=progress)
+    diagnosis = zoo.diagnose(
+        run,
+        runs=runs,
+        range_test=range_test,
+        backbones=[name.strip() for name in compare_backbones.split(",") if name.strip()],
+        progress=progress,
+    )
     if not as_json:  # what is known is shown before the page is drawn
         for number, finding in enumerate(diagnosis.findings, start=1):
             click.echo(f"{number}. {_finding(finding, files)}\n")

@@ -13,7 +13,7 @@ from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
 
 _SHARES = (0.25, 0.5, 1.0)
 _FEWEST = 50
-_GAIN = 0.05
+_GAIN = 0.15  # of the loss, by a doubling; where less, the next one pays little
 
 
 def check_capacity(evidence: Evidence) -> Outcome:
@@ -24,7 +24,7 @@ def check_capacity(evidence: Evidence) -> Outcome:
     if len(val) < _FEWEST:
         return unknown("images", f"{len(val)} validation images are too few for a learning curve")
     tables = learning_curve(evidence)
-    change = compare(tables[-1], tables[-2])
+    change = compare(tables[-1], tables[0])
     losses = [float(-np.log(np.maximum(_true(t), 1e-12)).mean()) for t in tables]
     counts = [int(share * len(evidence.dataset.split.train)) for share in _SHARES]
     curve = tuple(zip(map(float, counts), losses, strict=True))
@@ -32,14 +32,16 @@ def check_capacity(evidence: Evidence) -> Outcome:
         f"{loss:.3f} with {count}" for loss, count in zip(losses, counts, strict=True)
     )
     says += " training images"
-    if change.by_log_loss != "better" or -change.log_loss < _GAIN * losses[-2]:
+    # both doublings together say more than the last alone, which few validation images blur
+    gain = 1 - (losses[-1] / losses[0]) ** 0.5
+    if change.by_log_loss != "better" or gain < _GAIN:
         return replace(outcome("images", says, []), curve=curve)
     finding = Finding(
         title="More images would help.",
-        cost=min(1.0, max(0.0, change.accuracy)),
+        cost=min(1.0, max(0.02, change.accuracy / 2)),
         evidence=(
-            says[0].upper() + says[1:] + ".",
-            f"The last doubling changed it by {change.log_loss:+.3f} [{change.low:+.3f}, "
+            says[0].upper() + says[1:] + f": {gain:.0%} less by each doubling.",
+            f"Four times the images changed it by {change.log_loss:+.3f} [{change.low:+.3f}, "
             f"{change.high:+.3f}] and the accuracy by {change.accuracy:+.3f}.",
         ),
         advice="Label more images, first of the classes that are confused.",
@@ -70,16 +72,8 @@ def learning_curve(evidence: Evidence) -> list[PredictionTable]:
             (evidence.features[split.val], labels[split.val]),
             l1=0.0,
         )
-        tables.append(
-            PredictionTable(
-                ids=np.array([catalog.ids[i] for i in split.val], dtype=np.str_),
-                labels=labels[split.val],
-                probabilities=head.probabilities(evidence.features[split.val]),
-                classes=np.array(catalog.classes, dtype=np.str_),
-                split="val",
-                fingerprint=catalog.fingerprint(),
-            )
-        )
+        found = head.probabilities(evidence.features[split.val])
+        tables.append(evidence.table(split.val, found, "val"))
     return tables
 
 

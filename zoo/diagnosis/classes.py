@@ -6,13 +6,15 @@ import numpy as np
 from scipy.stats import binomtest
 
 from ensembles import PredictionTable
-from zoo.diagnosis.evidence import Evidence
+from zoo.diagnosis.evidence import SEED, Evidence
 from zoo.diagnosis.finding import Finding, Outcome, Shown, outcome, unknown
 from zoo.diagnosis.fitting import difference
 
 _RATIO = 3.0
 _LEVEL = 0.01
 _FEWEST = 100
+_MENDED = 0.005
+_ROUNDS = 1000
 
 
 def check_balance(evidence: Evidence) -> Outcome:
@@ -34,6 +36,13 @@ def check_balance(evidence: Evidence) -> Outcome:
     says += f"; recall of the rare ones is {gap:+.3f} [{low:+.3f}, {high:+.3f}] short"
     if low <= 0:
         return outcome("balance", says, [])
+    gain = balanced_gain(table, counts)
+    says += (
+        f"; were all equally frequent, the mean recall of a class would change by {gain[0]:+.3f} "
+        f"[{gain[1]:+.3f}, {gain[2]:+.3f}] (90%)"
+    )
+    if gain[1] <= 0 or gain[0] < _MENDED:
+        return outcome("balance", f"{says}: they are hard rather than too rare", [])
     names = ", ".join(str(table.classes[k]) for k in np.flatnonzero(rare)[:8])
     finding = Finding(
         title=f"Rare classes lose: {names}.",
@@ -43,6 +52,26 @@ def check_balance(evidence: Evidence) -> Outcome:
         command=f"zoo finetune --config {evidence.run.path / 'run.json'} --class-weights auto",
     )
     return outcome("balance", says, [finding])
+
+
+def balanced_gain(table: PredictionTable, counts: np.ndarray) -> tuple[float, float, float]:
+    """What taking out the frequencies does to the mean recall, with its 90% interval.
+
+    Probabilities divided by the frequency of their class are those of equally frequent classes
+    (logit adjustment, Menon et al. 2021, arXiv 2007.07314). A class that loses because it is rare
+    wins more by it than the others lose; one that cannot be told from another does not. The
+    interval is a paired bootstrap within classes.
+    """
+    plain = table.probabilities.argmax(axis=1) == table.labels
+    adjusted = (table.probabilities / np.maximum(counts, 1)).argmax(axis=1) == table.labels
+    change = adjusted.astype(np.float64) - plain
+    rng, means = np.random.default_rng(SEED), []
+    for k in np.unique(table.labels):
+        own = change[table.labels == k]
+        means.append(own[rng.integers(0, len(own), (_ROUNDS, len(own)))].mean(axis=1))
+    drawn = np.mean(means, axis=0)
+    gain = np.mean([change[table.labels == k].mean() for k in np.unique(table.labels)])
+    return float(gain), float(np.quantile(drawn, 0.05)), float(np.quantile(drawn, 0.95))
 
 
 def _with_weights(evidence: Evidence, table: PredictionTable, rare: np.ndarray) -> tuple[str, ...]:
@@ -114,8 +143,9 @@ def _pair(
             f"{confusion[i, j]} of {n[i]} {first} are called {second}, {confusion[j, i]} of {n[j]} "
             f"{second} are called {first}; were errors spread evenly, p = {p:.1g}.",
         ),
-        advice="Look at the listed files: if people disagree too, sharpen the definition or merge "
-        "the two; if not, collect more of exactly these, or train at a larger --size.",
+        advice="Look at the listed files: if labels are exchanged, correct them; if people "
+        "disagree too, sharpen the definition or merge the two; if not, collect more of exactly "
+        "these, or train at a larger --size.",
         files=tuple(
             Shown(str(table.ids[r]), f"{names[table.labels[r]]} called {names[said[r]]}")
             for r in rows

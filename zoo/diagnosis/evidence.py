@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,9 +22,12 @@ from zoo.progress import Silent
 from zoo.runs import Run
 from zoo.settings import Settings
 
+if TYPE_CHECKING:
+    from backbones import Backbone
+
 SEED = 0
 _FOLDS = 5
-_L2 = 1e-2  # the head's penalty where the run had no probe to choose one
+USUAL_L2 = 1e-2  # the head's penalty where the run had no probe to choose one
 _TRAIN_SAMPLE = 1000
 
 
@@ -132,15 +135,18 @@ class Evidence:
         found = stored_features(self.prepared, self.settings.backbone, digest, dtype)
         if found is not None:
             return found
+        return frozen_features(self.backbone, self.prepared, self._progress)
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The network below the head with the weights that the training started from."""
         from zoo.keras_setup import import_keras, set_precision
         from zoo.train.member import build_backbone
         from zoo.train.plan import resolve
 
         import_keras()
         set_precision(self.settings.precision)
-        return frozen_features(
-            build_backbone(resolve(self.settings)), self.prepared, self._progress
-        )
+        return build_backbone(resolve(self.settings))
 
     @cached_property
     def pool(self) -> np.ndarray:
@@ -151,14 +157,22 @@ class Evidence:
     @property
     def l2(self) -> float:
         """Penalty of heads that are fitted here: what the run's probe chose."""
-        return float(self.kept.get("probe", {}).get("l2", _L2))
+        return float(self.kept.get("probe", {}).get("l2", USUAL_L2))
 
-    def cross_probed(self, labels: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        """Out-of-fold probabilities of a linear head on the frozen features.
+    def cross_probed(
+        self,
+        labels: np.ndarray,
+        weights: np.ndarray | None = None,
+        features: np.ndarray | None = None,
+        l2: float | None = None,
+    ) -> np.ndarray:
+        """Out-of-fold probabilities of a linear head.
 
         Args:
             labels: int64 of shape (m,), of the rows of ``pool``.
             weights: of shape (m,), how much each counts in fitting.
+            features: float32 of shape (n, d) to fit it on; the run's own where None.
+            l2: its penalty; the run's own where None.
 
         Returns:
             float32 of shape (m, k).
@@ -168,21 +182,23 @@ class Evidence:
         """
         from zoo.train.probe import fit_head, soft_targets
 
-        if self.features is None:
+        if features is None:
+            features = self.features
+        if features is None:
             raise ZooError("a network from random weights has no frozen features")
-        features, classes = self.features[self.pool], len(self.catalog.classes)
+        x, classes = features[self.pool], len(self.catalog.classes)
         result = np.zeros((len(self.pool), classes), np.float32)
         parts = folds(labels, self.dataset.groups[self.pool], _FOLDS, SEED)
         with self._progress.step("probe", _FOLDS) as advance:
             for rest, held in parts:
                 head = fit_head(
-                    features[rest],
+                    x[rest],
                     soft_targets(labels[rest], classes, 0.0),
                     l1=0.0,
-                    l2=self.l2,
+                    l2=self.l2 if l2 is None else l2,
                     sample_weight=None if weights is None else weights[rest],
                 )
-                result[held] = head.probabilities(features[held])
+                result[held] = head.probabilities(x[held])
                 advance()
         return result
 
@@ -190,6 +206,17 @@ class Evidence:
     def probed(self) -> np.ndarray:
         """``cross_probed`` with the labels as they are."""
         return self.cross_probed(self.catalog.labels[self.pool])
+
+    def table(self, rows: np.ndarray, probabilities: np.ndarray, split: str) -> PredictionTable:
+        """Predictions of rows of the catalogue, to be compared with those of the run."""
+        return PredictionTable(
+            ids=np.array([self.catalog.ids[i] for i in rows], dtype=np.str_),
+            labels=self.catalog.labels[rows],
+            probabilities=probabilities,
+            classes=np.array(self.catalog.classes, dtype=np.str_),
+            split=split,
+            fingerprint=self.catalog.fingerprint(),
+        )
 
     @cached_property
     def out_of_fold(self) -> PredictionTable:
@@ -200,15 +227,7 @@ class Evidence:
         """
         if self.judged.split == "oof" or self.features is None:
             return self.judged
-        labels = self.catalog.labels[self.pool]
-        return PredictionTable(
-            ids=np.array([self.catalog.ids[i] for i in self.pool], dtype=np.str_),
-            labels=labels,
-            probabilities=self.probed,
-            classes=np.array(self.catalog.classes, dtype=np.str_),
-            split="oof",
-            fingerprint=self.catalog.fingerprint(),
-        )
+        return self.table(self.pool, self.probed, "oof")
 
     @cached_property
     def on_training(self) -> tuple[np.ndarray, np.ndarray]:

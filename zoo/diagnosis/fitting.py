@@ -1,18 +1,24 @@
-"""Overfitting, underfitting, and settings that the curves of a training show to be wrong."""
+"""Overfitting and underfitting."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from zoo.diagnosis.evidence import Evidence
+from ensembles import PredictionTable
+from ensembles.calibration import fit_temperature
+from ensembles.comparison import Comparison, compare
+from ensembles.probabilities import true_class
+from zoo.diagnosis.evidence import USUAL_L2, Evidence
 from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
 from zoo.evaluate.metrics import wilson
+from zoo.train.calibrate import softmax
 
 _FEWEST = 50
-_GAP = 0.05  # a smaller gap is usual, and hardly worth regularizing against
-_WEAK = 0.9
+_GAP = 0.08  # a smaller gap is usual, and hardly worth regularizing against
+_BETTER = 0.03  # of the log loss, that the rival must be better by at least
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
@@ -27,7 +33,12 @@ def difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float, flo
 
 
 def check_fit(evidence: Evidence) -> Outcome:
-    """Tell overfitting from underfitting by the accuracy on training and on other images."""
+    """Tell overfitting by a gap between training and other images, underfitting by a simple rival.
+
+    How many training images a good network gets wrong depends on the data. That a linear head on
+    the frozen features, or on grey thumbnails where the network began with random weights, does
+    better on the same new images shows that it could have learned more.
+    """
     table = evidence.judged
     if len(table.labels) < _FEWEST:
         return unknown(
@@ -43,12 +54,36 @@ def check_fit(evidence: Evidence) -> Outcome:
         f"accuracy {known.mean():.3f} on training images, {new.mean():.3f} on others: a gap of "
         f"{gap:+.3f} [{low:+.3f}, {high:+.3f}]"
     )
-    findings = []
-    if low > _GAP:
-        findings.append(_overfit(evidence, gap, says))
-    elif wilson(float(known.sum()), len(known))[1] < _WEAK and high < _GAP:
-        findings.append(_underfit(evidence, float(known.mean()), says))
-    return outcome("fit", says, findings)
+    rival, penalty = _rival(evidence)
+    ours = _calibrated(table)
+    against = compare(_calibrated(rival), ours)
+    usual = float(-np.log(true_class(ours.probabilities, ours.labels)).mean())
+    if against.by_log_loss == "better" and against.high < -_BETTER * usual:
+        finding = _underfit(evidence, against, penalty, says)
+        return outcome("fit", says, [finding])
+    return outcome("fit", says, [_overfit(evidence, gap, says)] if low > _GAP else [])
+
+
+def _rival(evidence: Evidence) -> tuple[PredictionTable, float]:
+    """What a linear head predicts for images that are judged, and its penalty."""
+    from zoo.train.probe import choose_head, soft_targets
+
+    x, split, labels = evidence.features, evidence.dataset.split, evidence.catalog.labels
+    if x is None:
+        x = evidence.seen.thumbs.reshape(len(labels), -1).astype(np.float32)
+    if evidence.judged.split == "oof":
+        found = evidence.cross_probed(labels[evidence.pool], features=x, l2=USUAL_L2)
+        return evidence.table(evidence.pool, found, "oof"), USUAL_L2
+    train = x[split.train], soft_targets(labels[split.train], len(evidence.catalog.classes), 0.0)
+    head, _ = choose_head(train, (x[split.val], labels[split.val]), l1=0.0)
+    return evidence.table(split.val, head.probabilities(x[split.val]), "val"), head.l2
+
+
+def _calibrated(table: PredictionTable) -> PredictionTable:
+    """At its best temperature: what is known of the images counts, not how boldly it is said."""
+    logits = np.log(np.maximum(table.probabilities, 1e-12))
+    temperature = fit_temperature(logits, table.labels)
+    return replace(table, probabilities=softmax(logits, temperature))
 
 
 def _overfit(evidence: Evidence, gap: float, says: str) -> Finding:
@@ -58,98 +93,32 @@ def _overfit(evidence: Evidence, gap: float, says: str) -> Finding:
         evidence=(says[0].upper() + says[1:] + ".",),
         advice="Train with stronger augmentation, mixing, or fewer unfrozen blocks; most of all, "
         "with more images.",
-        command=_again(evidence, "--augment strong --mix both --dropout 0.3"),
+        command=again(evidence, "--augment strong --mix both --dropout 0.3"),
     )
 
 
-def _underfit(evidence: Evidence, accuracy: float, says: str) -> Finding:
+def _underfit(evidence: Evidence, against: Comparison, penalty: float, says: str) -> Finding:
+    pretrained = evidence.features is not None
+    what = "the frozen features" if pretrained else "grey thumbnails of 16 px"
+    if pretrained and evidence.settings.head_penalties[1] is not None:
+        advice, options = "Penalize the head less.", f"--head-l2 {penalty:g}"
+    else:
+        advice = "Train longer, unfreeze more, lower the penalties, or take a larger network."
+        options = f"--epochs {3 * (evidence.settings.epochs or 6)} --unfreeze all"
     return Finding(
-        title="The network does not even learn its training images: it underfits.",
-        cost=1 - accuracy,
-        evidence=(says[0].upper() + says[1:] + ".",),
-        advice="Train longer, unfreeze more, lower the penalties, or take a larger backbone.",
-        command=_again(evidence, f"--epochs {2 * (evidence.settings.epochs or 6)} --unfreeze all"),
-    )
-
-
-def check_settings(evidence: Evidence) -> Outcome:
-    """Name a learning rate or a number of epochs that the curves speak against."""
-    rows = [row for row in evidence.history if "val_loss" in row]
-    if not rows:
-        return unknown("settings", "only the probe was trained: there is no curve to judge")
-    epochs = evidence.settings.epochs or len(rows)
-    losses = np.array([row["val_loss"] for row in rows])
-    best = int(np.nanargmin(losses)) + 1 if np.isfinite(losses).any() else 0
-    says = f"best of {len(rows)} epochs: {best}, of {epochs} planned"
-    found = _too_high(evidence, rows) or _too_low(evidence, rows) or _too_short(evidence, losses)
-    return outcome("settings", says, [found] if found else [])
-
-
-def _too_high(evidence: Evidence, rows: list[dict[str, float]]) -> Finding | None:
-    """Fine-tuning made the probe much worse, or the loss left the range of guessing."""
-    guessing = math.log(max(2, len(evidence.run.classes)))
-    first, reached = rows[0], min(row["val_loss"] for row in rows)
-    start = evidence.kept.get("probe", {}).get("val_loss")
-    exploded = not all(math.isfinite(row["train_loss"]) for row in rows)
-    exploded |= first["train_loss"] > 2 * guessing
-    spoiled = start is not None and reached > 1.25 * start and reached > start + 0.05
-    if not (exploded or spoiled):
-        return None
-    against = f", where the probe had {start:.3f}" if start is not None else ""
-    rate = evidence.settings.learning_rate or 0.0
-    return Finding(
-        title=f"The learning rate {rate:g} is too high.",
-        cost=0.5,
+        title=f"The network underfits: a linear head on {what} does better.",
+        cost=max(0.05, against.accuracy),
         evidence=(
-            f"Training loss {first['train_loss']:.3f} in the first epoch (guessing has "
-            f"{guessing:.3f}); the best validation loss is {reached:.3f}{against}.",
+            f"On the same {against.n} images the linear head's accuracy is {against.accuracy:+.3f} "
+            f"better, its log loss {against.log_loss:+.3f} [{against.low:+.3f}, "
+            f"{against.high:+.3f}].",
+            says[0].upper() + says[1:] + ".",
         ),
-        advice="Train with a tenth of it.",
-        command=_again(evidence, f"--learning-rate {rate / 10:g}"),
+        advice=advice,
+        command=again(evidence, options),
     )
 
 
-def _too_low(evidence: Evidence, rows: list[dict[str, float]]) -> Finding | None:
-    """The training loss hardly moves in all epochs though there is much left to learn."""
-    first, last = rows[0]["train_loss"], rows[-1]["train_loss"]
-    stuck = len(rows) >= 2 and abs(first - last) < 0.03 * first
-    if not stuck or rows[-1].get("train_accuracy", 1.0) > _WEAK:
-        return None
-    rate = evidence.settings.learning_rate or 0.0
-    return Finding(
-        title=f"The learning rate {rate:g} is too low, or nothing can be learned.",
-        cost=1 - rows[-1]["train_accuracy"],
-        evidence=(
-            f"Training loss {first:.3f} in the first epoch and {last:.3f} in the last of "
-            f"{len(rows)}; training accuracy {rows[-1]['train_accuracy']:.3f}.",
-        ),
-        advice="Train with ten times as much.",
-        command=_again(evidence, f"--learning-rate {min(10.0, rate * 10):g}"),
-    )
-
-
-def _too_short(evidence: Evidence, losses: np.ndarray) -> Finding | None:
-    """The validation loss still falls steeply when the last planned epoch ends."""
-    planned = evidence.settings.epochs or 0
-    if len(losses) < planned or losses[-1] > losses.min():
-        return None
-    before = losses[-2] if len(losses) > 1 else evidence.kept.get("probe", {}).get("val_loss")
-    if before is None:
-        before = math.log(max(2, len(evidence.run.classes)))
-    gain = 1 - losses[-1] / before
-    if gain < 0.05:
-        return None
-    return Finding(
-        title=f"Training ended too early: {planned} epochs are too few.",
-        cost=min(0.3, gain),
-        evidence=(
-            f"The last epoch still lowered the validation loss from {before:.3f} to "
-            f"{losses[-1]:.3f}, by {gain:.0%}.",
-        ),
-        advice="Train for more epochs; early stopping ends it in time.",
-        command=_again(evidence, f"--epochs {3 * planned}"),
-    )
-
-
-def _again(evidence: Evidence, options: str) -> str:
+def again(evidence: Evidence, options: str) -> str:
+    """The command that repeats the run with other options."""
     return f"zoo finetune --config {evidence.run.path / 'run.json'} {options}"

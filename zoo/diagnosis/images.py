@@ -10,7 +10,7 @@ from zoo.diagnosis.fitting import difference
 from zoo.evaluate.metrics import wilson
 
 _PLAIN = 3.0  # standard deviation of a grey thumbnail, in 0..255
-_DARK = 16.0  # its mean
+_DARK = 16.0  # its brightest cell; a dark photo of something has brighter ones
 _SHARE = 0.02
 _DRIFT = 0.6
 _MOST = 500
@@ -41,7 +41,7 @@ def check_files(evidence: Evidence) -> Outcome:
     wanted = evidence.run.view[0]
     kinds = (
         (thumbs.std(axis=1) < _PLAIN, "blank or nearly so", "Remove them.", 0.0),
-        (thumbs.mean(axis=1) < _DARK, "almost black", "Check how they were scaled.", 0.0),
+        (thumbs.max(axis=1) < _DARK, "almost black", "Check how they were scaled.", 0.0),
         (side < wanted / 3, f"far smaller than the network's {wanted} px", "", _SHARE),
         (aspect > 3, "over three times as long as wide", "Crop them, or --fit pad.", _SHARE),
     )

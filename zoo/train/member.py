@@ -189,8 +189,8 @@ def train_member(
     classifier = make_classifier(backbone, head, inputs.classes, settings.dropout)
     best_epoch, history = 0, []
     if not inputs.resolved.probe_only:
-        _unfreeze(inputs.resolved, classifier, head)
-        images = _training_images(inputs, train, weights)
+        unfreeze(inputs.resolved, classifier, head)
+        images = training_images(inputs, train, weights)
         plan = _plan(inputs.resolved)
         with timings.stage("finetune"):
             state = fit(
@@ -253,11 +253,11 @@ def refit_member(
         return Member(classifier, head, temperature, 0, {}, [])
     averaged = sum(fold.history[fold.best_epoch - 1]["averaged"] for fold in tuned)
     epochs = round(float(np.median([fold.best_epoch for fold in tuned])))
-    _unfreeze(inputs.resolved, classifier, head)
+    unfreeze(inputs.resolved, classifier, head)
     with timings.stage("finetune"):
         state = fit(
             classifier,
-            _training_images(inputs, rows, weights),
+            training_images(inputs, rows, weights),
             Ending(epochs, averaged=2 * averaged >= len(tuned)),
             _plan(inputs.resolved),
             start_loss=float("inf"),
@@ -273,8 +273,8 @@ def _middle(values: Sequence[float]) -> float:
     return float(np.exp(np.mean(np.log(values)))) if min(values) > 0 else 0.0
 
 
-def _unfreeze(resolved: Resolved, classifier: Classifier, head: Head | None) -> None:
-    """Set what is trained, and the penalties on it."""
+def unfreeze(resolved: Resolved, classifier: Classifier, head: Head | None) -> None:
+    """Set what is trained, and the penalties on it, as the settings say."""
     settings = resolved.settings
     blocks = classifier.backbone.upper_blocks(settings.unfreeze or "all")
     set_trainable(classifier, blocks, pretrained=not resolved.from_scratch)
@@ -302,7 +302,14 @@ def _probe(
     return head
 
 
-def _training_images(inputs: Inputs, rows: np.ndarray, weights: np.ndarray) -> TrainingImages:
+def training_images(inputs: Inputs, rows: np.ndarray, weights: np.ndarray) -> TrainingImages:
+    """Rows of the catalogue as they are trained on.
+
+    Args:
+        inputs: what all members share.
+        rows: row indices.
+        weights: of the samples, float of the shape of ``rows``.
+    """
     smoothing = inputs.resolved.settings.label_smoothing
     targets = soft_targets(inputs.labels[rows], inputs.classes, smoothing)
     return TrainingImages(inputs.prepared.pixels, inputs.prepared.rows[rows], targets, weights)

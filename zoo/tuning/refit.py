@@ -53,7 +53,13 @@ def refit(
         name=name,
         runs=runs,
         progress=bench.progress,
-        study={"name": study.name, "metric": study.metric, "trials": counts, "best": about},
+        study={
+            "name": study.name,
+            "metric": study.metric,
+            "trials": counts,
+            "best": about,
+            "edges": study.edges,
+        },
         **_as_settings(row["settings"], whole),
     )
 

@@ -1,0 +1,168 @@
+"""Settings that the curves of a training show to be wrong: learning rate, epochs, patience."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from zoo.diagnosis.evidence import Evidence
+from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
+from zoo.diagnosis.fitting import again
+
+_STUCK = 0.06  # change of the training loss, relative to it, that is none
+_UNMOVED = 0.02  # gain over the probe, relative to its validation loss, that is none
+_KNOWN = 0.9  # training accuracy above which there is little left to learn
+_STILL = 0.05  # gain of the last epoch, relative to the loss before it, that asks for more
+_STEP = 0.02  # the same, where it is a large part of all that was gained
+_PART = 0.5
+_FEW = 3
+
+Rows = list[dict[str, float]]
+
+
+def check_settings(evidence: Evidence) -> Outcome:
+    """Name a learning rate, a number of epochs or a patience that the curves speak against."""
+    rows = [row for row in evidence.history if "val_loss" in row]
+    if not rows:
+        return unknown("settings", "only the probe was trained: there is no curve to judge")
+    epochs = evidence.settings.epochs or len(rows)
+    losses = np.array([row["val_loss"] for row in rows])
+    best = int(np.nanargmin(losses)) + 1 if np.isfinite(losses).any() else 0
+    says = f"best of {len(rows)} epochs: {best}, of {epochs} planned"
+    rules = (_too_high, _too_low, _stopped_at_once, _too_short, _never_stopped)
+    found = next((finding for rule in rules if (finding := rule(evidence, rows))), None)
+    return outcome("settings", says, [found] if found else [])
+
+
+def _start(evidence: Evidence) -> float | None:
+    """Validation loss of the probe that fine-tuning started from; None from random weights."""
+    found = evidence.kept.get("probe", {}).get("val_loss")
+    return None if found is None else float(found)
+
+
+def _too_high(evidence: Evidence, rows: Rows) -> Finding | None:
+    """Fine-tuning made the probe much worse, or the loss left the range of guessing."""
+    guessing = math.log(max(2, len(evidence.run.classes)))
+    first, reached = rows[0], min(row["val_loss"] for row in rows)
+    start = _start(evidence)
+    exploded = not all(math.isfinite(row["train_loss"]) for row in rows)
+    exploded |= first["train_loss"] > 2 * guessing
+    long = len(rows) >= _FEW  # in fewer epochs there is no time to come back after the peak rate
+    spoiled = long and start is not None and reached > max(1.25 * start, start + 0.05)
+    if not (exploded or spoiled):
+        return None
+    against = f", where the probe had {start:.3f}" if start is not None else ""
+    rate = evidence.settings.learning_rate or 0.0
+    return Finding(
+        title=f"The learning rate {rate:g} is too high.",
+        cost=0.5,
+        evidence=(
+            f"Training loss {first['train_loss']:.3f} in the first epoch (guessing has "
+            f"{guessing:.3f}); the best validation loss is {reached:.3f}{against}.",
+        ),
+        advice="Train with a tenth of it.",
+        command=again(evidence, f"--learning-rate {rate / 10:g}"),
+    )
+
+
+def _too_low(evidence: Evidence, rows: Rows) -> Finding | None:
+    """Training hardly moved anything in all its epochs though there is much left to learn."""
+    first, last, start = rows[0]["train_loss"], rows[-1]["train_loss"], _start(evidence)
+    if len(rows) < 2 or first - last > _STUCK * first:
+        return None
+    reached = min(row["val_loss"] for row in rows)
+    if start is None:
+        unmoved = rows[-1].get("train_accuracy", 1.0) <= _KNOWN
+        gained = ""
+    else:
+        unmoved = abs(start - reached) < _UNMOVED * start
+        gained = (
+            f" The probe had a validation loss of {start:.3f}; the best since is {reached:.3f}."
+        )
+    if not unmoved:
+        return None
+    rate = evidence.settings.learning_rate or 0.0
+    return Finding(
+        title=f"The learning rate {rate:g} is too low, or nothing can be learned.",
+        cost=max(0.02, 1 - rows[-1].get("train_accuracy", 1.0)) if start is None else 0.03,
+        evidence=(
+            f"Training loss {first:.3f} in the first epoch and {last:.3f} in the last of "
+            f"{len(rows)}; training accuracy {rows[-1]['train_accuracy']:.3f}.{gained}",
+        ),
+        advice="Train with ten times as much; zoo diagnose --range-test finds how much.",
+        command=again(evidence, f"--learning-rate {min(10.0, rate * 10):g}"),
+    )
+
+
+def _stopped_at_once(evidence: Evidence, rows: Rows) -> Finding | None:
+    """Early stopping ended the training in the first third of its epochs."""
+    planned, patience = evidence.settings.epochs or 0, evidence.settings.patience
+    if not patience or planned < 3 or len(rows) > max(2, planned / 3) or len(rows) == planned:
+        return None
+    return Finding(
+        title=f"Early stopping fired at once: {len(rows)} of {planned} epochs were trained.",
+        cost=0.05,
+        evidence=(
+            f"The validation loss was lowest in epoch {len(rows) - patience}, and {patience} "
+            f"epochs without a better one ended the training.",
+        ),
+        advice="Wait longer, and train with a lower rate if the loss rises from the first epoch.",
+        command=again(evidence, f"--patience {max(4, 3 * patience)}"),
+    )
+
+
+def _too_short(evidence: Evidence, rows: Rows) -> Finding | None:
+    """The validation loss still falls, or has not come back, when the last planned epoch ends."""
+    planned, losses = evidence.settings.epochs or 0, [row["val_loss"] for row in rows]
+    if len(losses) < planned or losses[-1] > min(losses):
+        return None
+    start = _start(evidence)
+    if start is None:
+        start = math.log(max(2, len(evidence.run.classes)))
+    before = losses[-2] if len(losses) > 1 else start
+    gain, all_gained = before - losses[-1], start - losses[-1]
+    part = gain / all_gained if all_gained > 0 else 0.0
+    falls = gain >= _STILL * before or (gain >= _STEP * before and part >= _PART)
+    if planned < _FEW and _start(evidence) is not None and losses[-1] > (1 + _STEP) * start:
+        told = (
+            f"After {planned} the validation loss is {losses[-1]:.3f}, where the probe that it "
+            f"started from had {start:.3f}: it had no time to settle."
+        )
+    elif falls:
+        told = (
+            f"The last epoch still lowered the validation loss from {before:.3f} to "
+            f"{losses[-1]:.3f}, by {gain / before:.0%}."
+        )
+    else:
+        return None
+    return Finding(
+        title=f"Training ended too early: {planned} epoch{'s are' if planned > 1 else ' is'} too "
+        "few.",
+        cost=min(0.3, max(0.02, gain / before)),
+        evidence=(told,),
+        advice="Train for more epochs; early stopping ends it in time.",
+        command=again(evidence, f"--epochs {max(6, 3 * planned)}"),
+    )
+
+
+def _never_stopped(evidence: Evidence, rows: Rows) -> Finding | None:
+    """The validation loss rose for half of the training, and nothing ended it."""
+    losses = [row["val_loss"] for row in rows]
+    best = int(np.argmin(losses)) + 1
+    planned, patience = evidence.settings.epochs or 0, evidence.settings.patience
+    wasted, start = len(rows) - best, _start(evidence)
+    if start is not None and min(losses) > start:
+        return None  # the probe was kept: no epoch was worth anything
+    if len(rows) < max(6, planned) or wasted < len(rows) / 2 or losses[-1] < 1.1 * min(losses):
+        return None
+    return Finding(
+        title=f"Early stopping never fired: {wasted} of {len(rows)} epochs were for nothing.",
+        cost=0.02,
+        evidence=(
+            f"The validation loss was {min(losses):.3f} in epoch {best} and {losses[-1]:.3f} in "
+            f"the last; patience is {patience or 'off'}. The weights of epoch {best} were kept.",
+        ),
+        advice="Let early stopping end it; stronger augmentation puts the rise off.",
+        command=again(evidence, f"--patience {max(2, best)} --augment strong"),
+    )
