@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ensembles import Comparison
 from zoo.pages import svg
 from zoo.pages.render import render
 from zoo.paths import new_file
@@ -52,9 +53,20 @@ def _summary(study: Study) -> list[str]:
         lines.append(f"Best {_metrics(best)} (trial {best['trial']}).")
         if default:
             lines.append(f"Default settings: {_metrics(default)}.")
+        if study.against_default:
+            lines.append(_against(study.against_default))
     lines.append("All figures are of validation images, on which the trials were chosen.")
     runs = [f"Run {run.name} has the settings of trial {n}." for n, run in study.runs.items()]
     return [*lines, *runs, *study.edges]
+
+
+def _against(test: Comparison) -> str:
+    return (
+        f"The best trial against the default settings, image by image: by accuracy "
+        f"{test.by_accuracy} (right alone on {test.only_first} and {test.only_second} of {test.n}, "
+        f"p = {test.p_value:.2g}), by log loss {test.by_log_loss} ({test.log_loss:+.3f} "
+        f"[{test.low:+.3f}, {test.high:+.3f}])."
+    )
 
 
 def _metrics(row: Row) -> str:
