@@ -118,7 +118,7 @@ def test_one_seed_has_intervals_over_images_and_says_so(filled, digits_folder, t
     )
     assert len(table.rows) == 3  # nothing to be combined with
     assert {f.over for r in table.rows for f in r.figures.values()} == {"images"}
-    assert "† one training (one seed)" in markdown(table)
+    assert "† one training: 95% interval over test images" in markdown(table)
 
 
 def test_more_backbones_and_seeds_leave_what_is_there(filled, digits_folder, tmp_path):
