@@ -22,6 +22,7 @@ COMMANDS = [
     "predict --help",
     "tune --help",
     "diagnose --help",
+    "benchmark --help",
     "list",
     "runs",
     "weights list",

@@ -281,10 +281,15 @@ def check_name(name: str) -> str:
     return name
 
 
+def plain_name(text: str, most: int = 90) -> str:
+    """What of a text can begin a run's name; empty where nothing can."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:most].strip("-._")
+
+
 def free_name(stem: str, folder: str | Path | None = None) -> str:
     """``stem-1``, or with the first number that neither a run nor an unfinished one has."""
     root = runs_dir(folder)
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem)[:90].strip("-._") or "run"
+    stem = plain_name(stem) or "run"
     number = 1
     while (root / f"{stem}-{number}").exists() or (root / f".{stem}-{number}.partial").exists():
         number += 1

@@ -98,6 +98,11 @@ def test_other_images_cannot_be_compared(table, baseline):
     assert "not those of the baseline" in check([table], baseline).problems[0]
 
 
+def test_another_command_cannot_be_compared(table, baseline):
+    baseline["tables"]["digits"]["command"] += " --set epochs=9"
+    assert "was made by `zoo benchmark" in check([table], baseline).problems[0]
+
+
 def test_an_incomplete_table_is_no_baseline(table, tmp_path):
     rows = [replace(table.rows[0], problems={1: "out of memory"}), *table.rows[1:]]
     with pytest.raises(zoo.ZooError, match="is not complete"):

@@ -147,6 +147,11 @@ def check(tables: Sequence[Table], baseline: Mapping[str, Any]) -> Report:
                 f"{name}: images or split are not those of the baseline, so that nothing can be "
                 f"compared: make a new one with --update"
             )
+        elif table.origin["command"] != kept["command"]:
+            report.problems.append(
+                f"{name}: the baseline was made by `{kept['command']}`: make a new one with "
+                f"--update"
+            )
         else:
             _check_table(table, kept, report)
     return report

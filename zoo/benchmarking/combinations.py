@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from zoo.benchmarking.shelf import Shelf
 from zoo.combine.job import ensemble
 from zoo.errors import ZooError
 from zoo.progress import Silent
+from zoo.runs import plain_name
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Combination:
     @property
     def name(self) -> str:
         """Of its run; another for other members."""
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", backbones.short_name(self.backbone))[:60]
+        stem = plain_name(backbones.short_name(self.backbone), 60)
         parts = [self.method, stem, f"s{self.seed}", short_hash([self.method, self.members])]
         return "-".join(part for part in parts if part)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ class Workplace:
         done again by another one.
 
         Raises:
-            ZooError: the Dask cluster is lost.
+            ZooError: there is no such cluster, or it or a process of joblib is lost.
         """
         from joblib import Parallel, delayed
 
@@ -58,11 +59,13 @@ class Workplace:
             try:
                 yield from parallel(calls)
             except Exception as error:
-                if self.backend != "dask" or isinstance(error, ZooError):
+                lost = self.backend == "dask" or isinstance(error, BrokenExecutor)
+                if isinstance(error, ZooError) or not lost:
                     raise
+                where = f"the Dask cluster at {self.address}" if self.address else "a process"
+                why = " ".join(f"{type(error).__name__}: {error}".split())
                 raise ZooError(
-                    f"the Dask cluster at {self.address} was lost ({type(error).__name__}: "
-                    f"{error!s:.200}): the same command goes on"
+                    f"{where} was lost ({why:.200}): the same command goes on"
                 ) from error
 
     @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from zoo.data.prepare import prepare
 from zoo.errors import ZooError, disk_errors
 from zoo.paths import runs_dir
 from zoo.progress import Advance, Silent
-from zoo.runs import check_name
+from zoo.runs import check_name, plain_name
 from zoo.train.job import fetch_weights
 from zoo.train.remarks import data_remarks
 
@@ -110,8 +109,7 @@ def _check_splits(dataset: Dataset) -> None:
 
 
 def _label(data: str) -> str:
-    stem = Path(data.removeprefix("tfds:")).stem
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem)[:90].strip("-._") or "benchmark"
+    return plain_name(Path(data.removeprefix("tfds:")).stem) or "benchmark"
 
 
 def _without_weights(found: Sequence[Contestant], progress: Silent) -> dict[str, str]:
@@ -165,6 +163,7 @@ def _train(
             hopeless = {by_name[name].backbone: why for name, why in failed.items()}
             failed |= {c.name: hopeless[c.backbone] for c in part if c.backbone in hopeless}
             todo = [_job(c, shelf, workplace) for c in part if c.name not in failed]
+            advance(len(part) - len(todo))
             for job, answer in workplace.run(todo):
                 why = failure(job, answer, shelf)
                 failed |= why

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from backbones import BackboneError
 from zoo.data.dataset import Dataset
 from zoo.errors import ZooError, nearest
 from zoo.progress import Silent
+from zoo.runs import plain_name
 from zoo.settings import Settings, check
 from zoo.train.plan import Resolved, gather, resolve
 from zoo.tuning.space import pin
@@ -275,8 +275,8 @@ def cells(found: Sequence[Contestant], seeds: int, dataset: Dataset) -> list[Cel
                 settings = replace(resolved.settings, seed=seed)
                 told = {k: v for k, v in settings.as_dict().items() if k not in {"data", "weights"}}
                 key = short_hash([told, data, weights])
-                stem = re.sub(r"[^A-Za-z0-9._-]+", "-", backbones.short_name(contestant.name))
-                name = f"{stem[:60].strip('-._')}-{variant}-s{seed}-{key}"
+                stem = plain_name(backbones.short_name(contestant.name), 60)
+                name = f"{stem}-{variant}-s{seed}-{key}"
                 made.append(Cell(name, contestant.name, variant, seed, settings))
     return made
 

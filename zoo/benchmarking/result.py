@@ -119,8 +119,8 @@ class Row:
 
     def tables(self, seeds: Sequence[int]) -> list[PredictionTable]:
         """Test predictions of these seeds; a probe's are the same for all."""
-        only = self.runs.get(0)
-        return [(self.runs.get(s) or only).predictions("test") for s in seeds]  # type: ignore[union-attr]
+        chosen = [0 if self.variant == "probe" else s for s in seeds]
+        return [self.runs[s].predictions("test") for s in chosen]
 
     def seeds_with(self, other: Row) -> list[int]:
         """Seeds of which there are predictions of both; 0 alone where neither has chance in it."""

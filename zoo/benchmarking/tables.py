@@ -97,11 +97,11 @@ _COSTS = (
     "model",
     "accuracy beside the best single",
     "log loss beside it",
-    "parameters",
-    "MACs",
-    "size",
-    "training",
-    "an image",
+    "parameters (M)",
+    "MACs (M)",
+    "size (MB)",
+    "training (s)",
+    "ms an image",
 )
 
 
@@ -111,9 +111,9 @@ def _cost(row: Row) -> list[str]:
         *_verdict(row.verdict),
         _millions(row.parameters),
         _millions(row.macs),
-        "-" if row.size is None else f"{row.size / 1e6:.1f} MB",
-        "-" if row.train_seconds is None else f"{row.train_seconds:.0f} s",
-        "-" if row.ms_per_image is None else f"{row.ms_per_image:.1f} ms",
+        _millions(row.size, 1),
+        "-" if row.train_seconds is None else f"{row.train_seconds:.0f}",
+        "-" if row.ms_per_image is None else f"{row.ms_per_image:.1f}",
     ]
 
 
@@ -124,10 +124,8 @@ def _verdict(found: Verdict | None) -> tuple[str, str]:
     return accuracy, f"{found.log_loss:+.3f} {found.by_log_loss}"
 
 
-def _millions(count: int | None) -> str:
-    if count is None:
-        return "-"
-    return f"{count / 1e6:.0f} M" if count >= 1e8 else f"{count / 1e6:.2f} M"
+def _millions(count: int | None, digits: int = 2) -> str:
+    return "-" if count is None else f"{count / 1e6:,.{digits}f}"
 
 
 def _notes(table: Table) -> list[str]:
@@ -152,8 +150,8 @@ def _intervals(table: Table) -> str:
             "In brackets: 95% interval of the mean over seeds (Student's t), on these test images."
         )
     if single:
-        why = "no chance in it" if several else "one seed"
-        parts.append(f"† one training ({why}): 95% interval over test images.")
+        why = " (there is no chance in a probe)" if several else ""
+        parts.append(f"† one training{why}: 95% interval over test images.")
     return " ".join(parts)
 
 

@@ -27,22 +27,31 @@ class BackboneName(click.ParamType):
         return [CompletionItem(name) for name in known if name.startswith(incomplete)]
 
 
-class BackboneNames(BackboneName):
-    """Backbones with commas between; the last one is completed."""
-
-    name = "backbones"
+class _Several(click.ParamType):
+    """Mixed into a type of names: several with commas between; the last one is completed."""
 
     def convert(
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> list[str]:
-        """See :func:`_parts`."""
-        return _parts(value)
+        """Names without blanks around them; empty ones are left out."""
+        if isinstance(value, list):
+            return value
+        return [part.strip() for part in value.split(",") if part.strip()]
 
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """What may follow the last comma."""
-        return _after_comma(super().shell_complete, context, parameter, incomplete)
+        before, comma, last = incomplete.rpartition(",")
+        found = super().shell_complete(context, parameter, last)
+        given = before.split(",")
+        return [CompletionItem(before + comma + i.value) for i in found if i.value not in given]
+
+
+class BackboneNames(_Several, BackboneName):
+    """Families or variants with commas between."""
+
+    name = "backbones"
 
 
 class RunName(click.ParamType):
@@ -60,41 +69,10 @@ class RunName(click.ParamType):
         return [CompletionItem(run.name) for run in found if run.name.startswith(incomplete)]
 
 
-class RunNames(RunName):
-    """Finished runs with commas between; the last one is completed."""
+class RunNames(_Several, RunName):
+    """Finished runs with commas between."""
 
     name = "runs"
-
-    def convert(
-        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
-    ) -> list[str]:
-        """See :func:`_parts`."""
-        return _parts(value)
-
-    def shell_complete(
-        self, context: click.Context, parameter: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """What may follow the last comma."""
-        return _after_comma(super().shell_complete, context, parameter, incomplete)
-
-
-def _parts(value: Any) -> list[str]:
-    """Names without blanks around them; empty ones are left out."""
-    if isinstance(value, list):
-        return value
-    return [part.strip() for part in value.split(",") if part.strip()]
-
-
-Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
-
-
-def _after_comma(
-    complete: Complete, context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    before, comma, last = incomplete.rpartition(",")
-    given = before.split(",")
-    found = complete(context, parameter, last)
-    return [CompletionItem(before + comma + i.value) for i in found if i.value not in given]
 
 
 class DataSource(click.ParamType):
@@ -115,6 +93,14 @@ class DataSource(click.ParamType):
 
 runs_option = click.option(
     "--runs", metavar="DIR", help="Folder of the runs.  [default: $ZOO_RUNS or ./runs]"
+)
+jobs_option = click.option(
+    "--jobs",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="J",
+    help="Trainings at a time on this machine.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli._common import json_option, print_json, printable, runs_option, table
+from zoo.cli._common import jobs_option, json_option, print_json, printable, runs_option, table
 from zoo.cli._verdict import verdict
 
 if TYPE_CHECKING:
@@ -35,14 +35,7 @@ _OPTIONS = (
         help="accuracy, f1, auc or log_loss, on validation images.",
     ),
     click.option("--timeout", metavar="TIME", help="Time for the search: 1h, 30m, 90s."),
-    click.option(
-        "--jobs",
-        type=int,
-        default=1,
-        show_default=True,
-        metavar="J",
-        help="Trainings at a time on this machine.",
-    ),
+    jobs_option,
     click.option(
         "--storage",
         metavar="URL",

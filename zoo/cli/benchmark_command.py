@@ -7,6 +7,7 @@ import click
 from zoo.cli._common import (
     BackboneNames,
     DataSource,
+    jobs_option,
     json_option,
     print_json,
     printable,
@@ -38,14 +39,7 @@ from zoo.cli._common import (
 @click.option(
     "--methods", metavar="M,N,...", help="Ways to combine, of `zoo ensemble`.  [default: all]"
 )
-@click.option(
-    "--jobs",
-    type=int,
-    default=1,
-    show_default=True,
-    metavar="J",
-    help="Trainings at a time on this machine.",
-)
+@jobs_option
 @click.option(
     "--backend",
     metavar="loky|dask",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from zoo.data.dataset import load
 from zoo.errors import ZooError, disk_errors
 from zoo.paths import runs_dir
 from zoo.progress import Silent
-from zoo.runs import check_name
+from zoo.runs import check_name, plain_name
 from zoo.settings import Settings
 from zoo.train.plan import Resolved
 from zoo.train.remarks import data_remarks
@@ -59,7 +58,7 @@ def label_of(resolved: Resolved) -> str:
     """Name of a study that nobody named: backbone and data."""
     data = Path(resolved.settings.data.removeprefix("tfds:")).stem
     stem = f"{backbones.short_name(resolved.spec.name)}-{data}"
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem)[:90].strip("-._") or "study"
+    return plain_name(stem) or "study"
 
 
 def begin(
