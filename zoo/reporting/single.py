@@ -113,7 +113,7 @@ class Page:
     def _asked(self, question: Any) -> tuple[str, Any]:
         """Why the network gives no answer, and its answer."""
         if not self._look:
-            return "the network was not to be asked.", {}
+            return "it was not asked for.", {}
         if self._evidence is None:
             return "there is more than one network; see the reports of the members.", {}
         try:
@@ -124,7 +124,7 @@ class Page:
     def _map(self) -> tuple[str, dict[str, Any]]:
         if len(self._judged) < featuremap.FEWEST:
             return f"{len(self._judged)} images are too few.", {}
-        return self._asked(lambda network: network.map_of(self._judged))
+        return self._asked(lambda network: network.map_of(self._judged, self._album))
 
     def _chosen(self) -> list[tuple[int, list[Mistake], list[Mistake]]]:
         """Class, what is missed of it and what is called so wrongly; the worst class first."""
