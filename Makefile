@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test browser check format bench clean
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4) and "zoo needs Python 3.11.4 or later")'
@@ -17,6 +17,10 @@ demo: $(VENV)/.installed  ## fine-tune EfficientNet-Lite0 on solar-cell photos
 
 test: $(VENV)/.installed  ## the tests that need neither network nor GPU nor patience
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+browser: $(VENV)/.installed  ## the pages in a headless Chromium, which must be there with its driver
+	$(BIN)/python -m pip install -qq --editable '.[browser]'
+	$(BIN)/python -m pytest -m browser tests/reporting
 
 check: $(VENV)/.installed  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check --quiet .

@@ -75,6 +75,18 @@ class Run:
         return f"{found['method']} of {len(found['members'])}"
 
     @property
+    def trained(self) -> list[dict[str, Any]]:
+        """What is recorded of each training that was judged: stage, best epoch, temperature.
+
+        Of each fold; of a refit, of the trainings that chose its epochs; empty of an ensemble.
+        """
+        record = self.record
+        found: list[dict[str, Any]] = (
+            record.get("folds") or record.get("before_refit") or record.get("kept") or []
+        )
+        return found
+
+    @property
     def view(self) -> tuple[int, str]:
         """Side in pixels of the images that its network takes, and how they become square."""
         try:

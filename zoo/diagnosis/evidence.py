@@ -77,11 +77,7 @@ class Evidence:
     @property
     def kept(self) -> dict[str, Any]:
         """What the record tells of the training that is judged: stage, best epoch, losses."""
-        record = self.run.record
-        # a refit has no validation images: what chose its epochs is judged
-        trained = record.get("folds") or record.get("before_refit") or record.get("kept") or [{}]
-        found: dict[str, Any] = trained[0]
-        return found
+        return self.run.trained[0] if self.run.trained else {}
 
     @cached_property
     def dataset(self) -> Dataset:

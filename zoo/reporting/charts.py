@@ -226,30 +226,39 @@ def growth_chart(curve: Sequence[tuple[float, float]]) -> Markup:
     return svg.image(380, 250, parts, "validation loss by number of training images")
 
 
+_MAP_DOT = Markup(
+    '<circle cx="{:.1f}" cy="{:.1f}" r="{}" class="{}" data-class="{}"{} style="--k:{}">'
+    "<title>{}</title></circle>"
+)
+
+
 def map_chart(
     points: np.ndarray,
     labels: np.ndarray,
     said: np.ndarray,
     ids: Sequence[str],
     names: Sequence[str],
+    pictures: Sequence[str],
 ) -> Markup:
-    """A dot an image: colour is its class, a ring a mistake, the words its file."""
-    width, height = 900.0, 560.0
+    """A dot an image: colour is its class, a ring a mistake, the words its file.
+
+    Args:
+        points: of shape (n, 2) in 0..1.
+        labels, said: int64 of shape (n,).
+        ids: of the images.
+        names: of the classes.
+        pictures: for each image the name of its picture on the page, empty where there is none.
+    """
+    width, height = 1100.0, 560.0
     parts = []
-    mark = Markup(
-        '<circle cx="{:.1f}" cy="{:.1f}" r="{}" class="{}" data-class="{}" style="--k:{}">'
-        "<title>{}</title></circle>"
-    )
     for i in sorted(range(len(points)), key=lambda i: said[i] != labels[i]):
         miss = said[i] != labels[i]
         words = f"{ids[i]}: {names[labels[i]]}" + (f", called {names[said[i]]}" if miss else "")
         x, y = 10 + (width - 20) * points[i, 0], 10 + (height - 20) * (1 - points[i, 1])
-        parts.append(
-            mark.format(
-                x, y, 5 if miss else 4, "map-dot miss" if miss else "map-dot", labels[i],
-                colour(int(labels[i]), len(names)), words,
-            )
-        )  # fmt: skip
+        shown = Markup(' data-picture="{}"').format(pictures[i]) if pictures[i] else ""
+        radius, kind = (5, "map-dot miss") if miss else (4, "map-dot")
+        tint = colour(int(labels[i]), len(names))
+        parts.append(_MAP_DOT.format(x, y, radius, kind, labels[i], shown, tint, words))
     return svg.image(width, height, parts, "map of the images")
 
 

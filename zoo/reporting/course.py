@@ -21,7 +21,7 @@ def course(run: Run) -> dict[str, Any]:
         return {"charts": [], "words": words}
     judged = {n: rows for n, rows in histories.items() if "val_loss" in rows[0]} or histories
     first = next(iter(judged.values()))
-    kept = _kept(run)
+    kept = run.trained[0] if run.trained else {}
     best = kept.get("best_epoch") or None
     probe = kept.get("probe", {})
     drawn = []
@@ -55,13 +55,6 @@ def _lines(judged: dict[int, list[dict[str, float]]], what: str) -> dict[str, li
         return {name: values(rows, key) for name, key in both.items()}
     several = list(judged.items())[:_MOST]
     return {f"fold {n}": values(rows, f"val_{what}") for n, rows in several}
-
-
-def _kept(run: Run) -> dict[str, Any]:
-    record = run.record
-    trained = record.get("folds") or record.get("before_refit") or record.get("kept") or [{}]
-    found: dict[str, Any] = trained[0]
-    return found
 
 
 def _histories(run: Run) -> dict[int, list[dict[str, float]]]:

@@ -77,7 +77,7 @@ class Network:
             for number, m in enumerate(shown)
         }
 
-    def map_of(self, table: PredictionTable) -> dict[str, Any]:
+    def map_of(self, table: PredictionTable, album: Album) -> dict[str, Any]:
         """The map of the judged images, by what the network makes of them before its head.
 
         Raises:
@@ -93,8 +93,10 @@ class Network:
         names = table.classes.tolist()
         said = table.probabilities.argmax(axis=1)
         present = np.unique(table.labels).tolist()
+        known = [album.get(sample) for sample in ids]
+        pictures = ["" if picture is None else picture.name for picture in known]
         return {
-            "chart": charts.map_chart(points, table.labels, said, ids, names),
+            "chart": charts.map_chart(points, table.labels, said, ids, names, pictures),
             "method": method,
             "count": len(table),
             "classes": [(k, names[k], charts.colour(k, len(names))) for k in present],

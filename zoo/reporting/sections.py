@@ -61,9 +61,8 @@ def describe(split: str, n: int) -> str:
 
 def temperature_of(run: Run) -> float | None:
     """What the stored probabilities were scaled by; None where it was not one number for all."""
-    record = run.record
-    trained = record.get("before_refit") or record.get("kept") or []
-    if run.kind == "ensemble" or record.get("folds") or len(trained) != 1:
+    trained = run.trained
+    if run.kind == "ensemble" or len(trained) != 1:
         return None
     found = trained[0].get("temperature")
     return float(found) if found else None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,32 @@ _SHOWN = 12  # pictures of a finding or a gallery
 _LISTED = 200  # files of a finding
 _OPEN = 2  # galleries that are open at first
 _GALLERIES = 480  # pictures of all galleries together, some of them in two
+
+
+class _Gallery(NamedTuple):
+    """Mistakes that one class has a part in.
+
+    Attributes:
+        label: index of the class.
+        missed: of it and called something else, the most confident first.
+        called: of something else and called it.
+        most: how many of each are shown.
+    """
+
+    label: int
+    missed: list[Mistake]
+    called: list[Mistake]
+    most: int
+
+    @property
+    def total(self) -> int:
+        """All mistakes."""
+        return len(self.missed) + len(self.called)
+
+    @property
+    def shown(self) -> list[Mistake]:
+        """Those that are shown."""
+        return self.missed[: self.most] + self.called[: self.most]
 
 
 class Page:
@@ -75,14 +101,13 @@ class Page:
     def context(self) -> dict[str, Any]:
         """What the template shows."""
         findings = self._diagnosis.findings if self._diagnosis else []
-        galleries = self._chosen()
-        wanted = [shown.id for f in findings for shown in f.files[:_SHOWN]]
-        wanted += [m.id for _, missed, called in galleries for m in (*missed, *called)]
+        galleries = self._galleries()
+        shown = list(dict.fromkeys(m for gallery in galleries for m in gallery.shown))
+        wanted = [file.id for f in findings for file in f.files[:_SHOWN]]
+        wanted += [m.id for m in shown]
         self._album.read(wanted, self._progress)
         asked = min(MOST, len(set(wanted)))
-        why_no_heat, self._heat = self._asked(
-            lambda network: network.lay_over(self._album, self._shown(galleries))
-        )
+        why_no_heat, self._heat = self._asked(lambda network: network.lay_over(self._album, shown))
         why_no_map, drawn = self._map()
         return {
             "run": self._run,
@@ -98,7 +123,7 @@ class Page:
             "judged": TITLES[self._judged.split].lower(),
             "wrong": len(self._mistakes),
             "total": len(self._judged),
-            "galleries": [self._gallery(i, *g) for i, g in enumerate(galleries)],
+            "galleries": [self._gallery(i, g) for i, g in enumerate(galleries)],
             "heat": bool(self._heat),
             "why_no_heat": why_no_heat,
             "map": drawn,
@@ -110,10 +135,10 @@ class Page:
             "pictures": self._album.all,
         }
 
-    def _asked(self, question: Any) -> tuple[str, Any]:
+    def _asked(self, question: Callable[[Network], Any]) -> tuple[str, Any]:
         """Why the network gives no answer, and its answer."""
         if not self._look:
-            return "the network was not to be asked.", {}
+            return "it was not asked for.", {}
         if self._evidence is None:
             return "there is more than one network; see the reports of the members.", {}
         try:
@@ -124,38 +149,28 @@ class Page:
     def _map(self) -> tuple[str, dict[str, Any]]:
         if len(self._judged) < featuremap.FEWEST:
             return f"{len(self._judged)} images are too few.", {}
-        return self._asked(lambda network: network.map_of(self._judged))
+        return self._asked(lambda network: network.map_of(self._judged, self._album))
 
-    def _chosen(self) -> list[tuple[int, list[Mistake], list[Mistake]]]:
-        """Class, what is missed of it and what is called so wrongly; the worst class first."""
+    def _galleries(self) -> list[_Gallery]:
+        """A gallery a class, the worst class first."""
         k = len(self._judged.classes)
         missed: list[list[Mistake]] = [[] for _ in range(k)]
         called: list[list[Mistake]] = [[] for _ in range(k)]
         for m in self._mistakes:
             missed[m.label].append(m)
             called[m.said].append(m)
-        order = sorted(range(k), key=lambda i: -len(missed[i]) - len(called[i]))
         most = int(np.clip(_GALLERIES // (2 * k), 3, _SHOWN))
-        self._counts = {i: (len(missed[i]), len(called[i])) for i in order}
-        return [(i, missed[i][:most], called[i][:most]) for i in order if missed[i] or called[i]]
+        found = [_Gallery(i, missed[i], called[i], most) for i in range(k)]
+        return sorted((g for g in found if g.total), key=lambda g: -g.total)
 
-    def _shown(
-        self, galleries: Sequence[tuple[int, list[Mistake], list[Mistake]]]
-    ) -> list[Mistake]:
-        every = [m for _, missed, called in galleries for m in (*missed, *called)]
-        return list(dict.fromkeys(every))
-
-    def _gallery(
-        self, rank: int, label: int, missed: list[Mistake], called: list[Mistake]
-    ) -> dict[str, Any]:
-        many = self._counts[label]
+    def _gallery(self, rank: int, gallery: _Gallery) -> dict[str, Any]:
         return {
-            "name": str(self._judged.classes[label]),
+            "name": str(self._judged.classes[gallery.label]),
             "open": rank < _OPEN,
-            "missed": [self._mistake(m) for m in missed],
-            "missed_count": many[0],
-            "called": [self._mistake(m) for m in called],
-            "called_count": many[1],
+            "missed": [self._mistake(m) for m in gallery.missed[: gallery.most]],
+            "missed_count": len(gallery.missed),
+            "called": [self._mistake(m) for m in gallery.called[: gallery.most]],
+            "called_count": len(gallery.called),
         }
 
     def _mistake(self, m: Mistake) -> dict[str, Any]:

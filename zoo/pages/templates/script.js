@@ -111,6 +111,15 @@
   // the map: words beside the mouse, and one class at a time
   const tip = make("div", { className: "tooltip", hidden: true });
   document.body.append(tip);
+  const preview = name => {
+    const picture = name && document.getElementById(name);
+    if (!picture) return [];
+    const [frame, use] = ["svg", "use"].map(tag => document.createElementNS("http://www.w3.org/2000/svg", tag));
+    frame.setAttribute("viewBox", `0 0 ${picture.getAttribute("width")} ${picture.getAttribute("height")}`);
+    use.setAttribute("href", `#${name}`);
+    frame.append(use);
+    return [frame];
+  };
   for (const map of all(".map")) {
     for (const title of all("circle > title", map)) {
       title.parentNode.dataset.words = title.textContent;
@@ -120,7 +129,8 @@
       const words = event.target.dataset?.words;
       tip.hidden = !words;
       if (!words) return;
-      tip.textContent = words;
+      if (words !== tip.title) tip.replaceChildren(...preview(event.target.dataset.picture), words);
+      tip.title = words;
       const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
       tip.style.left = `${Math.max(8, left)}px`;
       tip.style.top = `${Math.min(event.clientY + 16, innerHeight - tip.offsetHeight - 8)}px`;
