@@ -46,7 +46,7 @@ def check_capacity(evidence: Evidence) -> Outcome:
         else f"{counts[-1]} training images, {each:.0f} a class, are few.",
         cost=min(1.0, max(0.02, change.accuracy / 2)),
         evidence=(
-            says[0].upper() + says[1:] + f": {gain:.0%} less by each doubling.",
+            says[0].upper() + says[1:] + f": {-gain:+.0%} by each doubling.",
             f"Four times the images changed it by {change.log_loss:+.3f} [{change.low:+.3f}, "
             f"{change.high:+.3f}] and the accuracy by {change.accuracy:+.3f}.",
         ),
