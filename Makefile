@@ -32,6 +32,7 @@ bench: $(VENV)/.installed  ## the tables of benchmarks/
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/stages.py
 	$(BIN)/python benchmarks/ensemble.py
+	$(BIN)/python benchmarks/faults.py --quick
 
 clean:
 	rm -rf $(VENV) build *.egg-info
