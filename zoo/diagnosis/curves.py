@@ -111,16 +111,17 @@ def _too_low(evidence: Evidence, rows: Rows) -> Finding | None:
 
 
 def _stopped_at_once(evidence: Evidence, rows: Rows) -> Finding | None:
-    """Early stopping ended the training in the first third of its epochs."""
+    """No epoch after the first was better, and early stopping ended it with most epochs left."""
     planned, patience = evidence.settings.epochs or 0, evidence.settings.patience
-    if not patience or planned < 3 or len(rows) > max(2, planned / 3) or len(rows) == planned:
+    best = len(rows) - patience
+    if not patience or best > 1 or planned < 3 or len(rows) > max(2, planned / 3):
         return None
     return Finding(
         title=f"Early stopping fired at once: {len(rows)} of {planned} epochs were trained.",
         cost=0.05,
         evidence=(
-            f"The validation loss was lowest in epoch {len(rows) - patience}, and {patience} "
-            f"epochs without a better one ended the training.",
+            f"The validation loss was lowest {'in the first epoch' if best else 'before it'}, and "
+            f"after {patience} without a better one the training ended.",
         ),
         advice="Wait longer, and train with a lower rate if the loss rises from the first epoch.",
         command=again(evidence, f"--patience {max(4, 3 * patience)}"),
