@@ -36,6 +36,7 @@ bench: $(VENV)/.installed  ## the tables of benchmarks/
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/stages.py
 	$(BIN)/python benchmarks/ensemble.py
+	$(BIN)/python benchmarks/faults.py --quick
 	$(BIN)/python benchmarks/compare.py
 
 clean:

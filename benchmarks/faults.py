@@ -107,7 +107,7 @@ FAULTS = {
     "red and blue exchanged": Fault(planting.channels, (1.0,), ("input",), ("crops", "folder")),
     "head penalized too much": Fault(
         planting.nothing,
-        (1.0,),
+        (1.0, 10.0),
         ("fit",),
         settings=lambda strength: {"unfreeze": "none", "head_l2": strength},
     ),

@@ -147,6 +147,24 @@ def test_early_stopping_at_once_is_named(copied: Run) -> None:
     assert "at once: 2 of 20" in check_settings(Evidence(Run(run.path))).findings[0].title
 
 
+@pytest.mark.parametrize(
+    ("train", "val", "rate", "says"),
+    [
+        ([3.4, 2.4, 2.4], [1.38, 1.39, 1.4], 0.2, "0.2 is too high"),
+        ([3.2, 2.7, 2.3], [1.37, 1.3, 1.25], 2e-5, "2e-05 is too low"),
+    ],
+    ids=["nothing learned", "a hundredth"],
+)
+def test_rates_from_random_weights_are_judged_by_the_usual_one(
+    copied: Run, train: list[float], val: list[float], rate: float, says: str
+) -> None:
+    run = with_curve(copied, train, val, rate)
+    record = json.loads((run.path / "run.json").read_text())
+    record["settings"]["weights"] = "none"
+    (run.path / "run.json").write_text(json.dumps(record))
+    assert says in check_settings(Evidence(Run(run.path))).findings[0].title
+
+
 @pytest.mark.parametrize(("train", "val", "says"), CURVES.values(), ids=list(CURVES))
 def test_a_curve_tells_what_was_set_wrongly(
     copied: Run, train: list[float], val: list[float], says: str

@@ -13,6 +13,8 @@ from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
 
 _SHARES = (0.25, 0.5, 1.0)
 _FEWEST = 50
+_LEAST = 0.01  # of the loss, in nats
+_TOO_FEW = 20  # images of a class, whatever the curve says
 _GAIN = 0.15  # of the loss, by a doubling; where less, the next one pays little
 
 
@@ -34,13 +36,17 @@ def check_capacity(evidence: Evidence) -> Outcome:
     says += " training images"
     # both doublings together say more than the last alone, which few validation images blur
     gain = 1 - (losses[-1] / losses[0]) ** 0.5
-    if change.by_log_loss != "better" or gain < _GAIN:
+    each = counts[-1] / len(evidence.catalog.classes)
+    pays = change.by_log_loss == "better" and gain >= _GAIN and gain * losses[-1] >= _LEAST
+    if not pays and each >= _TOO_FEW:
         return replace(outcome("images", says, []), curve=curve)
     finding = Finding(
-        title="More images would help.",
+        title="More images would help."
+        if pays
+        else f"{counts[-1]} training images, {each:.0f} a class, are few.",
         cost=min(1.0, max(0.02, change.accuracy / 2)),
         evidence=(
-            says[0].upper() + says[1:] + f": {gain:.0%} less by each doubling.",
+            says[0].upper() + says[1:] + f": {-gain:+.0%} by each doubling.",
             f"Four times the images changed it by {change.log_loss:+.3f} [{change.low:+.3f}, "
             f"{change.high:+.3f}] and the accuracy by {change.accuracy:+.3f}.",
         ),

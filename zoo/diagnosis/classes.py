@@ -14,6 +14,7 @@ _RATIO = 3.0
 _LEVEL = 0.01
 _FEWEST = 100
 _MENDED = 0.005
+_CONFUSED = 0.07  # of the images of both; fewer are confused in many a good classifier
 _ROUNDS = 1000
 
 
@@ -113,7 +114,7 @@ def check_pairs(evidence: Evidence) -> Outcome:
         for j in range(i + 1, k):
             both, wrong = int(confusion[i, j] + confusion[j, i]), int(errors[i] + errors[j])
             least = min(confusion[i, j], confusion[j, i])
-            if least < 3 or both < 0.05 * (totals[i] + totals[j]):
+            if least < 3 or both < _CONFUSED * (totals[i] + totals[j]):
                 continue
             p = float(binomtest(both, wrong, 1 / (k - 1), alternative="greater").pvalue)
             if p * tests < _LEVEL:

@@ -9,6 +9,7 @@ import numpy as np
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
 from zoo.diagnosis.fitting import again
+from zoo.train.rates import DEFAULT_RATES
 
 _STUCK = 0.06  # change of the training loss, relative to it, that is none
 _UNMOVED = 0.02  # gain over the probe, relative to its validation loss, that is none
@@ -17,6 +18,9 @@ _STILL = 0.05  # gain of the last epoch, relative to the loss before it, that as
 _STEP = 0.02  # the same, where it is a large part of all that was gained
 _PART = 0.5
 _FEW = 3
+_STEPS = 300  # that fine-tuning takes at least
+_NOTHING = 0.95  # of the loss of guessing: nothing was learned
+_FAR = 5.0  # times the usual rate
 
 Rows = list[dict[str, float]]
 
@@ -41,6 +45,11 @@ def _start(evidence: Evidence) -> float | None:
     return None if found is None else float(found)
 
 
+def _usual(evidence: Evidence) -> float:
+    """The peak rate that is taken where none is given."""
+    return DEFAULT_RATES[evidence.settings.optimizer][evidence.settings.weights == "none"]
+
+
 def _too_high(evidence: Evidence, rows: Rows) -> Finding | None:
     """Fine-tuning made the probe much worse, or the loss left the range of guessing."""
     guessing = math.log(max(2, len(evidence.run.classes)))
@@ -50,16 +59,19 @@ def _too_high(evidence: Evidence, rows: Rows) -> Finding | None:
     exploded |= first["train_loss"] > 2 * guessing
     long = len(rows) >= _FEW  # in fewer epochs there is no time to come back after the peak rate
     spoiled = long and start is not None and reached > max(1.25 * start, start + 0.05)
-    if not (exploded or spoiled):
+    rate = evidence.settings.learning_rate or 0.0
+    nothing = long and start is None and reached > _NOTHING * guessing
+    high = nothing and rate > _FAR * _usual(evidence)
+    if not (exploded or spoiled or high):
         return None
     against = f", where the probe had {start:.3f}" if start is not None else ""
-    rate = evidence.settings.learning_rate or 0.0
     return Finding(
         title=f"The learning rate {rate:g} is too high.",
         cost=0.5,
         evidence=(
             f"Training loss {first['train_loss']:.3f} in the first epoch (guessing has "
-            f"{guessing:.3f}); the best validation loss is {reached:.3f}{against}.",
+            f"{guessing:.3f}); the best validation loss is {reached:.3f}{against}. The usual rate "
+            f"is {_usual(evidence):g}.",
         ),
         advice="Train with a tenth of it.",
         command=again(evidence, f"--learning-rate {rate / 10:g}"),
@@ -69,7 +81,10 @@ def _too_high(evidence: Evidence, rows: Rows) -> Finding | None:
 def _too_low(evidence: Evidence, rows: Rows) -> Finding | None:
     """Training hardly moved anything in all its epochs though there is much left to learn."""
     first, last, start = rows[0]["train_loss"], rows[-1]["train_loss"], _start(evidence)
-    if len(rows) < 2 or first - last > _STUCK * first:
+    rate = evidence.settings.learning_rate or 0.0
+    # from random weights even a tiny rate moves the loss a little
+    tiny = start is None and rate < _usual(evidence) / _FAR
+    if len(rows) < 2 or (first - last > _STUCK * first and not tiny):
         return None
     reached = min(row["val_loss"] for row in rows)
     if start is None:
@@ -82,13 +97,13 @@ def _too_low(evidence: Evidence, rows: Rows) -> Finding | None:
         )
     if not unmoved:
         return None
-    rate = evidence.settings.learning_rate or 0.0
     return Finding(
         title=f"The learning rate {rate:g} is too low, or nothing can be learned.",
         cost=max(0.02, 1 - rows[-1].get("train_accuracy", 1.0)) if start is None else 0.03,
         evidence=(
             f"Training loss {first:.3f} in the first epoch and {last:.3f} in the last of "
-            f"{len(rows)}; training accuracy {rows[-1]['train_accuracy']:.3f}.{gained}",
+            f"{len(rows)}; training accuracy {rows[-1]['train_accuracy']:.3f}.{gained} "
+            f"The usual rate is {_usual(evidence):g}.",
         ),
         advice="Train with ten times as much; zoo diagnose --range-test finds how much.",
         command=again(evidence, f"--learning-rate {min(10.0, rate * 10):g}"),
@@ -96,16 +111,17 @@ def _too_low(evidence: Evidence, rows: Rows) -> Finding | None:
 
 
 def _stopped_at_once(evidence: Evidence, rows: Rows) -> Finding | None:
-    """Early stopping ended the training in the first third of its epochs."""
+    """No epoch after the first was better, and early stopping ended it with most epochs left."""
     planned, patience = evidence.settings.epochs or 0, evidence.settings.patience
-    if not patience or planned < 3 or len(rows) > max(2, planned / 3) or len(rows) == planned:
+    best = len(rows) - patience
+    if not patience or best > 1 or planned < 3 or len(rows) > max(2, planned / 3):
         return None
     return Finding(
         title=f"Early stopping fired at once: {len(rows)} of {planned} epochs were trained.",
         cost=0.05,
         evidence=(
-            f"The validation loss was lowest in epoch {len(rows) - patience}, and {patience} "
-            f"epochs without a better one ended the training.",
+            f"The validation loss was lowest {'in the first epoch' if best else 'before it'}, and "
+            f"after {patience} without a better one the training ended.",
         ),
         advice="Wait longer, and train with a lower rate if the loss rises from the first epoch.",
         command=again(evidence, f"--patience {max(4, 3 * patience)}"),
@@ -124,10 +140,11 @@ def _too_short(evidence: Evidence, rows: Rows) -> Finding | None:
     gain, all_gained = before - losses[-1], start - losses[-1]
     part = gain / all_gained if all_gained > 0 else 0.0
     falls = gain >= _STILL * before or (gain >= _STEP * before and part >= _PART)
-    if planned < _FEW and _start(evidence) is not None and losses[-1] > (1 + _STEP) * start:
+    steps = sum(evidence.run.record["data"]["counts"]["train"]) // evidence.settings.batch_size
+    if planned < _FEW and planned * steps < _STEPS and _start(evidence) is not None:
         told = (
-            f"After {planned} the validation loss is {losses[-1]:.3f}, where the probe that it "
-            f"started from had {start:.3f}: it had no time to settle."
+            f"Warm-up and decay of the rate take up all of {planned * steps} steps: the validation "
+            f"loss is {losses[-1]:.3f}, where the probe that it started from had {start:.3f}."
         )
     elif falls:
         told = (

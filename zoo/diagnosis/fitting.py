@@ -19,6 +19,7 @@ from zoo.train.calibrate import softmax
 _FEWEST = 50
 _GAP = 0.08  # a smaller gap is usual, and hardly worth regularizing against
 _BETTER = 0.03  # of the log loss, that the rival must be better by at least
+_LEAST = 0.01  # the same in nats, for runs that are nearly perfect
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
@@ -58,7 +59,7 @@ def check_fit(evidence: Evidence) -> Outcome:
     ours = _calibrated(table)
     against = compare(_calibrated(rival), ours)
     usual = float(-np.log(true_class(ours.probabilities, ours.labels)).mean())
-    if against.by_log_loss == "better" and against.high < -_BETTER * usual:
+    if against.by_log_loss == "better" and against.high < -max(_BETTER * usual, _LEAST):
         finding = _underfit(evidence, against, penalty, says)
         return outcome("fit", says, [finding])
     return outcome("fit", says, [_overfit(evidence, gap, says)] if low > _GAP else [])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
 
@@ -22,7 +24,8 @@ def check_study(evidence: Evidence) -> Outcome:
         cost=0.02 * len(edges),
         evidence=tuple(sentence[0].upper() + sentence[1:] + "." for sentence in edges),
         advice="Search on in the wider range, in a study of a new name.",
-        command=f"zoo tune {evidence.settings.backbone} --data {evidence.settings.data} "
+        command=f"zoo tune {evidence.settings.backbone} --data "
+        f"{shlex.quote(evidence.settings.data)} "
         "--space space.toml",
     )
     return outcome("study", says, [finding])
