@@ -92,6 +92,15 @@ def test_images_that_moved_leave_a_page_without_pictures(copied, tmp_path):
     assert "image" not in found.tags
 
 
+def test_a_backbone_that_is_gone_leaves_a_page_without_diagnosis(copied, tmp_path):
+    record = copied.record
+    record["settings"] |= {"backbone": f"hub:{tmp_path / 'gone'}", "weights": "imagenet"}
+    write_json(copied.path / "run.json", record)
+    words = seen(zoo.report(Run(copied.path), output=tmp_path)).words
+    assert "Nothing was diagnosed: " in words
+    assert f"{tmp_path / 'gone'}" in words
+
+
 def test_few_validation_images_are_told_to_be_few(copied, tmp_path):
     tables = {split: copied.predictions(split) for split in ("val", "test")}
     tables["val"] = tables["val"].rows(np.arange(4))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from backbones import BackboneError
 from ensembles import EnsembleError
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Finding
@@ -31,6 +32,7 @@ from zoo.reporting.sections import (
 )
 from zoo.runs import Run
 
+_TOLD = (ZooError, EnsembleError, BackboneError)
 _SHOWN = 12  # pictures of a finding or a gallery
 _LISTED = 200  # files of a finding
 _OPEN = 2  # galleries that are open at first
@@ -95,7 +97,7 @@ class Page:
         try:
             self._evidence = self._evidence or Evidence(self._run, self._progress)
             self._diagnosis = self._diagnosis or examine(self._evidence)
-        except (ZooError, EnsembleError) as error:
+        except _TOLD as error:
             self._undiagnosed = f"Nothing was diagnosed: {error}."
 
     def context(self) -> dict[str, Any]:
@@ -143,7 +145,7 @@ class Page:
             return "there is more than one network; see the reports of the members.", {}
         try:
             return "", question(Network(self._evidence, self._progress))
-        except (ZooError, EnsembleError) as error:
+        except _TOLD as error:
             return f"{error}.", {}
 
     def _map(self) -> tuple[str, dict[str, Any]]:
