@@ -56,7 +56,8 @@ def _too_high(evidence: Evidence, rows: Rows) -> Finding | None:
     first, reached = rows[0], min(row["val_loss"] for row in rows)
     start = _start(evidence)
     exploded = not all(math.isfinite(row["train_loss"]) for row in rows)
-    exploded |= first["train_loss"] > 2 * guessing
+    # random weights may begin with a large loss, a probe's head does not
+    exploded |= (first if start is not None else rows[-1])["train_loss"] > 2 * guessing
     long = len(rows) >= _FEW  # in fewer epochs there is no time to come back after the peak rate
     spoiled = long and start is not None and reached > max(1.25 * start, start + 0.05)
     rate = evidence.settings.learning_rate or 0.0
