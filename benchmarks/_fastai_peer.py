@@ -2,12 +2,13 @@
 
     python _fastai_peer.py DATA.npz FOLDER SEED FROZEN-EPOCHS EPOCHS
 
-DATA.npz holds train_pixels, train_labels and test_pixels; FOLDER/curve.npz gets the seconds at the
-end of each epoch, without what the test predictions take, and those predictions.
+DATA.npz holds train_pixels, train_labels and test_pixels; FOLDER/curve.npz gets the wall and
+processor seconds at the end of each epoch, without what the test predictions take, and those.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -55,7 +56,7 @@ def main() -> None:
         images, labels, test = data["train_pixels"], data["train_labels"], data["test_pixels"]
     torch.manual_seed(int(seed))
     np.random.seed(int(seed))  # noqa: NPY002 - what fastai draws from
-    started, paused = time.perf_counter(), 0.0
+    uncounted = now()
     block = DataBlock(
         blocks=(ImageBlock, CategoryBlock),
         get_x=lambda i: PILImage.create(images[i]),
@@ -78,16 +79,22 @@ def main() -> None:
             raise CancelValidException
 
         def after_epoch(self) -> None:
-            nonlocal paused
-            began = time.perf_counter()
-            seconds.append(began - started - paused)
+            nonlocal uncounted
+            began = now()
+            seconds.append(began - uncounted)
             predicted.append(predict(learner.model, test))
-            paused += time.perf_counter() - began
+            uncounted = uncounted + now() - began
 
     learner.add_cb(Point())
     with learner.no_bar(), learner.no_logging():
         learner.fine_tune(int(epochs), freeze_epochs=int(frozen))
-    np.savez(Path(folder, "curve.npz"), seconds=seconds, predicted=np.stack(predicted))
+    np.savez(Path(folder, "curve.npz"), seconds=np.stack(seconds), predicted=np.stack(predicted))
+
+
+def now() -> np.ndarray:
+    """Wall and processor seconds, those of finished loading processes included."""
+    user, system, *children, _ = os.times()
+    return np.array([time.perf_counter(), user + system + sum(children)])
 
 
 def predict(model: Any, pixels: np.ndarray) -> np.ndarray:

@@ -67,26 +67,36 @@ class Job:
 
 
 class Clock:
-    """Seconds since its start, without its pauses, and the test predictions of each pause."""
+    """Wall and processor seconds since its start, without its pauses, and what was predicted then.
+
+    Attributes:
+        seconds: (wall, processor) at the start of each pause.
+        predicted: test predictions of each.
+    """
 
     def __init__(self) -> None:
-        self.paused = self.started = 0.0
-        self.seconds: list[float] = []
+        self.uncounted = np.zeros(2)
+        self.seconds: list[np.ndarray] = []
         self.predicted: list[np.ndarray] = []
+
+    @staticmethod
+    def now() -> np.ndarray:
+        """Wall and processor seconds."""
+        return np.array([time.perf_counter(), time.process_time()])
 
     def start(self) -> None:
         """From here on."""
-        self.started = time.perf_counter()
+        self.uncounted = self.now()
 
     @contextmanager
     def pause(self) -> Iterator[None]:
         """The block is not counted; a point of the curve is at its start."""
-        began = time.perf_counter()
-        self.seconds.append(began - self.started - self.paused)
+        began = self.now()
+        self.seconds.append(began - self.uncounted)
         try:
             yield
         finally:
-            self.paused += time.perf_counter() - began
+            self.uncounted += self.now() - began
 
 
 class Data:
@@ -242,13 +252,13 @@ def contest(job: Job, target: Path) -> None:
     keras.utils.set_random_seed(job.seed)
     data, clock = Data(job), Clock()
     RUNNERS[job.who](job, data, clock)
-    store(target, clock.seconds, np.stack(clock.predicted))
+    store(target, np.stack(clock.seconds), np.stack(clock.predicted))
 
 
-def store(target: Path, seconds: list[float], predicted: np.ndarray) -> None:
+def store(target: Path, seconds: np.ndarray, predicted: np.ndarray) -> None:
     """Write a curve whole or not at all."""
     temporary = target.with_suffix(".part.npz")
-    np.savez(temporary, seconds=np.array(seconds), predicted=predicted.astype(np.float32))
+    np.savez(temporary, seconds=seconds, predicted=predicted.astype(np.float32))
     temporary.replace(target)
 
 
@@ -262,7 +272,7 @@ def run_fastai(job: Job, python: str, target: Path) -> None:
         call = [python, str(_FASTAI), str(file), folder, str(job.seed), *map(str, job.epochs)]
         subprocess.run(call, check=True, env={**os.environ, "PYTHONPATH": ""})
         with np.load(Path(folder, "curve.npz")) as curve:
-            store(target, curve["seconds"].tolist(), curve["predicted"])
+            store(target, curve["seconds"], curve["predicted"])
 
 
 def jobs(args: argparse.Namespace) -> list[Job]:
@@ -290,6 +300,7 @@ class Curve:
     name: str
     backbone: str
     seconds: np.ndarray
+    processor: np.ndarray
     accuracy: np.ndarray
     last: Any
 
@@ -316,7 +327,7 @@ def read(job: Job, file: Path, data: Data) -> Curve:
         fingerprint=data.catalog.fingerprint(),
     )
     accuracy = (predicted.argmax(axis=2) == labels).mean(axis=1)
-    return Curve(job.name, job.backbone, seconds, accuracy, table)
+    return Curve(job.name, job.backbone, seconds[:, 0], seconds[:, 1], accuracy, table)
 
 
 def report(curves: dict[str, list[Curve]]) -> None:
@@ -330,8 +341,10 @@ def report(curves: dict[str, list[Curve]]) -> None:
         low, high = wilson(curve.accuracy[-1] * n, n)
         value = f"{curve.accuracy[-1]:.3f} [{low:.3f}, {high:.3f}]"
         first = f"{curve.accuracy[0]:.3f} at {curve.seconds[0]:.0f}"
-        rows.append([curve.name, value, first, f"{curve.seconds[-1]:.0f}"])
+        spent = [f"{curve.seconds[-1]:.0f}", f"{curve.processor[-1]:.0f}"]
+        rows.append([curve.name, value, first, *spent])
     headers = ["contestant", "final test accuracy", "first point, s", "seconds in all"]
+    headers += ["of the processor"]
     print_table("Test accuracy by wall time", headers, rows)
     rows = []
     for curve in (c for who, group in curves.items() if who != "zoo" for c in group):
