@@ -380,7 +380,9 @@ def picture(curves: dict[str, list[Curve]], file: Path) -> None:
             look = {"color": colours[who], "linestyle": dashed, "marker": "o", "markersize": 4}
             axes.plot(curve.seconds, curve.accuracy, label=curve.name, **look)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
     axes.set(xlabel="seconds of training (log)", ylabel="test accuracy")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
