@@ -33,14 +33,19 @@ POLICIES = [
 ]
 
 
-def milliseconds(call: Callable[[], Any], images: int = BATCH, rounds: int = ROUNDS) -> float:
-    """Median wall milliseconds an image, after two calls to warm up."""
+def both_times(call: Callable[[], Any], images: int = BATCH, rounds: int = ROUNDS) -> np.ndarray:
+    """Median wall and processor milliseconds an image, after two calls to warm up."""
     times = []
     for _ in range(rounds + 2):
-        started = time.perf_counter()
+        wall, processor = time.perf_counter(), time.process_time()
         call()
-        times.append(time.perf_counter() - started)
-    return 1000 * float(np.median(times[2:])) / images
+        times.append((time.perf_counter() - wall, time.process_time() - processor))
+    return np.asarray(1000 * np.median(times[2:], axis=0) / images)
+
+
+def milliseconds(call: Callable[[], Any], images: int, rounds: int) -> float:
+    """The wall milliseconds of :func:`both_times`."""
+    return float(both_times(call, images, rounds)[0])
 
 
 def copied(source: str, folder: Path) -> Path:
@@ -119,8 +124,8 @@ def input_rows(bench: Bench) -> list[list[str]]:
     return rows
 
 
-def step_rows(bench: Bench) -> tuple[list[tuple[str, float]], float]:
-    """(part, milliseconds an image) of a training step, and those of the input alone."""
+def step_rows(bench: Bench) -> tuple[list[tuple[str, np.ndarray]], np.ndarray]:
+    """Parts of a training step and all of it: wall and processor milliseconds an image."""
     import keras
     import tensorflow as tf
 
@@ -161,11 +166,11 @@ def step_rows(bench: Bench) -> tuple[list[tuple[str, float]], float]:
         return training_dataset(bench.images, policy, BATCH, 0)
 
     same = tf.data.Dataset.from_tensors((x, y)).repeat()
-    one = milliseconds(lambda: forward().numpy())
-    two = milliseconds(lambda: [g.numpy() for g in backward()])
-    three = milliseconds(fitted(same), 8 * BATCH, 3)
-    four = milliseconds(fitted(from_disk()), 8 * BATCH, 3)
-    five = milliseconds(average.update)
+    one = both_times(lambda: forward().numpy())
+    two = both_times(lambda: [g.numpy() for g in backward()])
+    three = both_times(fitted(same), 8 * BATCH, 3)
+    four = both_times(fitted(from_disk()), 8 * BATCH, 3)
+    five = both_times(average.update)
     parts = [
         ("forward", one),
         ("backward", two - one),
@@ -225,11 +230,13 @@ def main() -> None:
             [*rows, prepared],
         )
         parts, total = step_rows(bench)
-        table = [[part, f"{ms:.2f}", f"{ms / total:.0%}"] for part, ms in parts]
+        table = [
+            [part, f"{ms[0]:.2f}", f"{ms[1]:.2f}", f"{ms[1] / total[1]:.0%}"] for part, ms in parts
+        ]
         print_table(
             f"A training step of {what}, {', '.join(bench.blocks)} trained",
-            ["part", "ms an image", "of the step"],
-            [*table, ["all", f"{total:.2f}", "100%"]],
+            ["part", "ms an image", "processor ms", "of the step's"],
+            [*table, ["all", *(f"{ms:.2f}" for ms in total), "100%"]],
         )
         rows = prediction_rows(bench, folder)
         headers = ["what", "images a second", "ms an image", "of the bare network's time"]
