@@ -37,7 +37,7 @@ bench: $(VENV)/.installed  ## the tables of benchmarks/
 	$(BIN)/python benchmarks/stages.py
 	$(BIN)/python benchmarks/ensemble.py
 	$(BIN)/python benchmarks/faults.py --quick
-	$(BIN)/python benchmarks/compare.py
+	$(BIN)/python benchmarks/compare.py --check benchmarks/baseline.json
 
 clean:
 	rm -rf $(VENV) build *.egg-info

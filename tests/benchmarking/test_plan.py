@@ -76,9 +76,17 @@ def test_the_command_asks_for_the_same():
     )
 
 
+def test_where_no_backbone_is_named_all_may_have_settings_of_their_own():
+    each = {"cnn": {"size": 64}, "mobilenet": {"weights": "m.h5"}}
+    assert Request((), "photos", each=each).each == each
+    with pytest.raises(zoo.ZooError, match="did you mean 'mobilenet'"):
+        Request((), "photos", each={"mobilenets": {"size": 64}})
+
+
 @pytest.mark.parametrize(
     ("about", "words"),
     [
+        ({"methods": ("soft", "soft")}, "name one twice"),
         ({"seeds": 0}, "seeds must be 1 to 1000, not 0"),
         ({"each": {"resnt20": {"size": 32}}}, "not among the backbones: did you mean 'resnet20'?"),
         ({"settings": {"mix": "both"}}, "with and without augmentation"),

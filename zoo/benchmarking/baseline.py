@@ -264,8 +264,10 @@ class _Times:
     """Training seconds beside the baseline's: of another machine, only in proportion."""
 
     def __init__(self, table: Table, kept: Mapping[str, Any], same: bool) -> None:
-        now = [r.train_seconds for r in table.rows if r.train_seconds is not None]
-        then = [r["train_seconds"] for r in kept["rows"].values() if r["train_seconds"] is not None]
+        fresh = {r.label: r.train_seconds for r in table.rows}
+        both = [(fresh.get(n), r["train_seconds"]) for n, r in kept["rows"].items()]
+        timed = [(a, b) for a, b in both if a is not None and b is not None]
+        now, then = [a for a, _ in timed], [b for _, b in timed]
         self._scale = 1.0 if same else sum(then) / max(sum(now), 1e-9)
 
     def ratio(self, label: str, row: Row, old: Mapping[str, Any]) -> str:

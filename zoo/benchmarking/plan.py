@@ -75,12 +75,15 @@ class Request:
             if method not in METHODS:
                 hint = nearest(method, METHODS)
                 raise ZooError(f"there is no method {method!r} to combine by: {hint}")
+        if len(set(self.methods)) < len(self.methods):
+            raise ZooError(f"methods {', '.join(self.methods)} name one twice: name each once")
         self._check_fan_out()
+        known = self.backbones or tuple(backbones.families())
         for owner in self.each:
-            if owner not in self.backbones:
+            if owner not in known:
                 raise ZooError(
                     f"there are settings of {owner!r}, which is not among the backbones: "
-                    f"{nearest(owner, self.backbones)}"
+                    f"{nearest(owner, known)}"
                 )
         _refuse_varied(self.settings, "")
         for owner, settings in self.each.items():

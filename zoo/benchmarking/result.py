@@ -242,6 +242,8 @@ def ensemble_rows(
             row.problems[one.seed] = failed.get(one.name, "it was not made")
         else:
             row.runs[one.seed] = run
+    if missing and not any(row.kind == "ensemble" for row in rows.values()):
+        rows["", ""] = Row("ensembles", "ensemble", "")
     for row in rows.values():
         row.problems |= missing if row.kind == "ensemble" else {}
         costs.fill(row)
@@ -266,7 +268,7 @@ class _Costs:
         runs = list(row.runs.values())
         row.parameters, row.macs = (self._network(runs, key) for key in ("parameters", "macs"))
         row.size = _median([float(_model_bytes(run)) for run in runs], int)
-        seconds = [sum(self._training(name) for name in _given(run)) for run in runs]
+        seconds = [self._seconds(_given(run)) for run in runs]
         row.train_seconds = _median(seconds, float)
         row.ms_per_image = _median([run.milliseconds for run in runs], float)
 
@@ -279,15 +281,20 @@ class _Costs:
             totals.append(sum(known) if len(known) == len(parts) else None)
         return _median(totals, int)
 
+    def _seconds(self, names: Sequence[str]) -> float:
+        """Seconds of cells: features as they took when they were computed, once a backbone."""
+        shared = sum(self._features[b] for b in {self._backbone[name] for name in names})
+        return shared + sum(self._training(name) for name in names)
+
     def _training(self, name: str) -> float:
-        """Seconds of a cell: features as they took when they were computed, probe, fine-tuning."""
+        """Seconds of a cell's probe and fine-tuning."""
         run = self._shelf.run(name)
         if run is None:
             return 0.0
         spent = run.record["seconds"]
         # of a resumed run, the stage counts what came after; the history has all epochs
         tuning = max(spent.get("finetune", 0.0), _epochs_seconds(run))
-        return self._features[self._backbone[name]] + spent.get("probe", 0.0) + tuning
+        return float(spent.get("probe", 0.0) + tuning)
 
 
 def _epochs_seconds(run: Run) -> float:

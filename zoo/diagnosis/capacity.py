@@ -33,9 +33,9 @@ def check_capacity(evidence: Evidence) -> Outcome:
     says = "a linear head's validation loss is " + ", ".join(
         f"{loss:.3f} with {count}" for loss, count in zip(losses, counts, strict=True)
     )
-    says += " training images"
     # both doublings together say more than the last alone, which few validation images blur
     gain = 1 - (losses[-1] / losses[0]) ** 0.5
+    says += f" training images: {-gain:+.0%} by each doubling"
     each = counts[-1] / len(evidence.catalog.classes)
     pays = change.by_log_loss == "better" and gain >= _GAIN and gain * losses[-1] >= _LEAST
     if not pays and each >= _TOO_FEW:
@@ -46,7 +46,7 @@ def check_capacity(evidence: Evidence) -> Outcome:
         else f"{counts[-1]} training images, {each:.0f} a class, are few.",
         cost=min(1.0, max(0.02, change.accuracy / 2)),
         evidence=(
-            says[0].upper() + says[1:] + f": {-gain:+.0%} by each doubling.",
+            says[0].upper() + says[1:] + ".",
             f"Four times the images changed it by {change.log_loss:+.3f} [{change.low:+.3f}, "
             f"{change.high:+.3f}] and the accuracy by {change.accuracy:+.3f}.",
         ),
