@@ -105,7 +105,6 @@ def _print(study: Study, as_json: bool) -> None:
 def _parts(study: Study) -> list[str]:
     from zoo.cli._metrics import metrics_table
 
-    best = study.best
     parts = [_counts(study)]
     parts += [_trials(study, stage) for stage in ("probe", "finetune")]
     parts += [_importances(study), "\n".join(study.edges), _against_default(study)]
@@ -122,7 +121,7 @@ def _parts(study: Study) -> list[str]:
             f"next  zoo ensemble --members {','.join(r.name for r in study.runs.values())}"
         )
     else:
-        lines.append(f"next  zoo predict {study.runs[best['trial']].name} IMAGE...")
+        lines.append(f"next  zoo predict {next(iter(study.runs.values())).name} IMAGE...")
     return [*parts, "\n".join(lines)]
 
 

@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 from ensembles import PredictionTable
 from zoo.diagnosis.evidence import SEED, Evidence
 from zoo.diagnosis.finding import Finding, Outcome, Shown, outcome, unknown
-from zoo.diagnosis.fitting import difference
+from zoo.diagnosis.fitting import again, difference
 
 _RATIO = 3.0
 _LEVEL = 0.01
@@ -45,12 +45,17 @@ def check_balance(evidence: Evidence) -> Outcome:
     if gain[1] <= 0 or gain[0] < _MENDED:
         return outcome("balance", f"{says}: they are hard rather than too rare", [])
     names = ", ".join(str(table.classes[k]) for k in np.flatnonzero(rare)[:8])
+    weighed = evidence.settings.class_weights != "none"
     finding = Finding(
         title=f"Rare classes lose: {names}.",
         cost=gap * float(ours.mean()),
-        evidence=(says[0].upper() + says[1:] + ".", *_with_weights(evidence, table, ours)),
-        advice="Collect more images of the rare classes, or weigh the classes in training.",
-        command=f"zoo finetune --config {evidence.run.path / 'run.json'} --class-weights auto",
+        evidence=(
+            f"{says[0].upper()}{says[1:]} (judged by {evidence.judge}).",
+            *_with_weights(evidence, table, ours),
+        ),
+        advice="Collect more images of the rare classes"
+        + ("." if weighed else ", or weigh the classes in training."),
+        command="" if weighed else again(evidence, "--class-weights auto"),
     )
     return outcome("balance", says, [finding])
 
@@ -118,7 +123,7 @@ def check_pairs(evidence: Evidence) -> Outcome:
                 continue
             p = float(binomtest(both, wrong, 1 / (k - 1), alternative="greater").pvalue)
             if p * tests < _LEVEL:
-                findings.append(_pair(table, said, (i, j), confusion, p * tests))
+                findings.append(_pair(table, said, (i, j), confusion, p * tests, evidence.judge))
     findings.sort(key=lambda f: -f.cost)
     return outcome("pairs", f"{tests} pairs of classes were compared", findings)
 
@@ -129,6 +134,7 @@ def _pair(
     pair: tuple[int, int],
     confusion: np.ndarray,
     p: float,
+    judge: str,
 ) -> Finding:
     i, j = pair
     names = table.classes.tolist()
@@ -142,7 +148,7 @@ def _pair(
         cost=len(rows) / len(table.labels),
         evidence=(
             f"{confusion[i, j]} of {n[i]} {first} are called {second}, {confusion[j, i]} of {n[j]} "
-            f"{second} are called {first}; were errors spread evenly, p = {p:.1g}.",
+            f"{second} are called {first} by {judge}; were errors spread evenly, p = {p:.1g}.",
         ),
         advice="Look at the listed files: if labels are exchanged, correct them; if people "
         "disagree too, sharpen the definition or merge the two; if not, collect more of exactly "

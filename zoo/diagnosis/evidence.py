@@ -225,6 +225,15 @@ class Evidence:
             return self.judged
         return self.table(self.pool, self.probed, "oof")
 
+    @property
+    def judge(self) -> str:
+        """Whose predictions :attr:`out_of_fold` are, in words."""
+        if self.judged.split == "oof":
+            return "the fold models"
+        if self.features is None:
+            return "the run on its validation images"
+        return "a linear head on the frozen features, fitted without them"
+
     @cached_property
     def on_training(self) -> tuple[np.ndarray, np.ndarray]:
         """Labels and the network's probabilities of up to 1,000 images it was trained on.

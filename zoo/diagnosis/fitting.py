@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -122,4 +123,4 @@ def _underfit(evidence: Evidence, against: Comparison, penalty: float, says: str
 
 def again(evidence: Evidence, options: str) -> str:
     """The command that repeats the run with other options."""
-    return f"zoo finetune --config {evidence.run.path / 'run.json'} {options}"
+    return f"zoo finetune --config {shlex.quote(str(evidence.run.path / 'run.json'))} {options}"

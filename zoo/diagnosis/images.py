@@ -47,7 +47,9 @@ def check_files(evidence: Evidence) -> Outcome:
     )
     for wrong, what, advice, least in kinds:
         if wrong.sum() > least * count:
-            advice = advice or f"Get larger originals, or train at --size {int(np.median(side))}."
+            middle = int(np.median(side))
+            smaller = f", or train at --size {middle}" if middle < wanted else ", or remove them"
+            advice = advice or f"Get larger originals{smaller}."
             findings.append(_files(evidence, wrong, what, advice))
     return outcome("files", f"{count} usable images, {len(catalog.bad)} not", findings)
 

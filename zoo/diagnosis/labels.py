@@ -57,14 +57,15 @@ def wrong_labels(labels: np.ndarray, probabilities: np.ndarray) -> tuple[int, fl
 
 def check_labels(evidence: Evidence) -> Outcome:
     """Name labels that models trained on the other images contradict with confidence."""
-    table = evidence.out_of_fold
-    if len(table.labels) < _FEWEST:
+    table, findings = evidence.out_of_fold, _copies(evidence)
+    if len(table.labels) < _FEWEST and not findings:
         return unknown(
             "labels",
             f"{len(table.labels)} images with predictions are too few to tell wrong labels from "
             f"hard images; train with --folds 5",
         )
-    findings = _copies(evidence)
+    if len(table.labels) < _FEWEST:
+        return outcome("labels", "too few predictions to tell more than copies", findings)
     count, low = wrong_labels(table.labels, table.probabilities)
     says = f"about {count} of {len(table.labels)} labels look wrong"
     errors = float((table.probabilities.argmax(axis=1) != table.labels).mean())

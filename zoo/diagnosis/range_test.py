@@ -15,6 +15,7 @@ import numpy as np
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
 from zoo.diagnosis.fitting import again
+from zoo.errors import ZooError
 from zoo.progress import Silent
 
 if TYPE_CHECKING:
@@ -106,9 +107,13 @@ def range_test(evidence: Evidence, progress: Silent) -> RangeTest:
             losses.append(float(model.train_on_batch(*batch)))
             advance(1)
             smooth = running_mean(losses)
-            if not np.isfinite(losses[-1]) or smooth[-1] > _OVER * smooth.min():
+            # a few batches first: the running mean of fewer is mostly noise
+            worse = step >= _STEPS // 4 and smooth[-1] > _OVER * smooth[_STEPS // 8 :].min()
+            if not np.isfinite(losses[-1]) or worse:
                 break
     kept = np.isfinite(losses)
+    if kept.sum() < _STEPS // 8:
+        raise ZooError("the loss is not finite at the lowest rates: the run cannot be trained on")
     tried, raw = np.array(rates)[kept], np.array(losses)[kept]
     return RangeTest(tried, running_mean(raw.tolist()), *ends(tried, raw))
 
@@ -153,11 +158,17 @@ def check_range(evidence: Evidence, progress: Silent) -> Outcome:
     settings = evidence.settings
     if settings.unfreeze == "none":
         return unknown("range test", "only the probe was trained, which has no learning rate")
-    found, rate = range_test(evidence, progress), settings.learning_rate or 0.0
+    try:
+        found, rate = range_test(evidence, progress), settings.learning_rate or 0.0
+    except ZooError as error:
+        return unknown("range test", str(error))
     low, high, first = found.low, found.high, found.losses[0]
     top = f"{high:.1g}" if high else f"{found.rates[-1]:.1g} and above"
     if low is None:
-        says = f"no rate lowers the loss of {first:.3f} in {_STEPS} steps; it stands up to {top}"
+        says = (
+            f"no rate lowers the loss of {first:.3f} in {len(found.rates)} steps; it stands up "
+            f"to {top}"
+        )
     else:
         says = f"the loss falls at rates of {low:.1g} to {top}"
     says += f"; the run's peak is {rate:g}"

@@ -163,6 +163,8 @@ def sweep(
     progress = progress or Silent()
     points = read_grid(Path(grid)) if isinstance(grid, str | Path) else points_of(grid, "the grid")
     request = Request(None, 0, metric, jobs, seconds_of(timeout), prune=False)
+    if top < 1:
+        raise ZooError(f"top must be at least 1, not {top}")
     given = gather(backbone or points[0].get("backbone"), data, config, settings, progress)
     resolved = _checked(given)
     for point in points:
@@ -186,8 +188,8 @@ def sweep(
         "finetune": {n: Dimension(n, choices=tuple(c)) for n, c in choices_of(points).items()}
     }
     study = _conclude(work)
-    if refit and not work.bench.stop.is_set():
-        study = _with_runs(study, work, runs, refit=True, top=top)
+    if not work.bench.stop.is_set():
+        study = _with_runs(study, work, runs, refit=refit, top=top)
     _publish(study)
     return study
 

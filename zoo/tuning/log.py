@@ -135,13 +135,13 @@ class Mlflow:
         now = int(1000 * time.time())
         run = self._client.create_run(self._experiment, run_name=title).info.run_id
         params = {**row["settings"], **row["params"]}
-        metrics = [
+        metrics = [Metric(f"val/{k}", v, now, 0) for k, v in _last_metrics(row).items()]
+        metrics += [
             Metric(key, epoch[key], now, int(epoch["epoch"]))
             for epoch in row["epochs"]
             for key in _SCALARS
             if key in epoch
         ]
-        metrics += [Metric(f"val/{k}", v, now, 0) for k, v in _last_metrics(row).items()]
         tags = [RunTag(key, str(row[key])) for key in ("state", "reason", "seconds", "host")]
         self._client.log_batch(
             run, metrics[:_MLFLOW_MOST], [Param(k, str(v)) for k, v in params.items()], tags

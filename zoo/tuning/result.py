@@ -169,6 +169,8 @@ def _wider(d: Dimension, value: Any) -> tuple[float, float, str, str] | None:
     if _EDGE < position < 1 - _EDGE:
         return None
     option, upper = describe().get(d.name), position > 0.5
+    if d.name == "unfreeze" and not d.choices:  # 1 is the least, and how many there are is known
+        return None
     floor = -math.inf if option is None or option.low is None else option.low
     ceiling = math.inf if option is None or option.high is None else option.high
     if log:
