@@ -97,9 +97,7 @@ def tune(
         ZooError, BackboneError: one sentence that says what is wrong.
     """
     progress = progress or Silent()
-    request = Request(trials, probes, metric, jobs, seconds_of(timeout), prune)
-    if top < 1:
-        raise ZooError(f"top must be at least 1, not {top}")
+    request = Request(trials, probes, metric, jobs, seconds_of(timeout), prune, top)
     given = gather(backbone, data, config, settings, progress)
     resolved = _checked(given)
     whole = default_space(resolved)
@@ -162,9 +160,7 @@ def sweep(
     """
     progress = progress or Silent()
     points = read_grid(Path(grid)) if isinstance(grid, str | Path) else points_of(grid, "the grid")
-    request = Request(None, 0, metric, jobs, seconds_of(timeout), prune=False)
-    if top < 1:
-        raise ZooError(f"top must be at least 1, not {top}")
+    request = Request(None, 0, metric, jobs, seconds_of(timeout), False, top)
     given = gather(backbone or points[0].get("backbone"), data, config, settings, progress)
     resolved = _checked(given)
     for point in points:

@@ -19,6 +19,7 @@ class Request:
     jobs: int
     seconds: float
     prune: bool
+    top: int = 1
 
     def __post_init__(self) -> None:
         check_metric(self.metric)
@@ -28,6 +29,8 @@ class Request:
             raise ZooError(f"probes must be at least 0, not {self.probes}")
         if self.jobs < 1:
             raise ZooError(f"jobs must be at least 1, not {self.jobs}")
+        if self.top < 1:
+            raise ZooError(f"top must be at least 1, not {self.top}")
 
 
 def seconds_of(timeout: str | float | None) -> float:
