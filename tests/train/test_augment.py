@@ -172,6 +172,28 @@ def test_flips_turn_about_half_of_the_images_and_only_as_allowed(augment, flip, 
         assert 0.2 < share < 0.8 if allowed else share == 0
 
 
+def test_area_shape_and_place_of_the_crops_are_drawn_apart():
+    # x in the red channel and y in the green one, so that a crop shows where it was cut
+    ramp = np.linspace(0, 255, SIZE)
+    image = np.stack([*np.meshgrid(ramp, ramp), np.zeros((SIZE, SIZE))], axis=-1).astype(np.uint8)
+    pixels = np.broadcast_to(image, (400, SIZE, SIZE, 3))
+    one = np.ones(400, np.float32)
+    images = TrainingImages(pixels, np.arange(400), one[:, None], one)
+    ((seen, _, _),) = epoch(images, Policy("light", "none", "none"), batch=400)
+    left, top = seen[:, 0, 0, 0] / 255, seen[:, 0, 0, 1] / 255
+    width = seen[:, 0, -1, 0] / 255 - left
+    height = seen[:, -1, 0, 1] / 255 - top
+    area, ratio = width * height, width / height
+    assert area.min() == pytest.approx(0.8, abs=0.02)
+    assert area.max() > 0.95
+    assert ratio.min() == pytest.approx(0.9, abs=0.02)
+    assert ratio.max() == pytest.approx(1.1, abs=0.02)
+    place = left / (1 - width + 1e-9)
+    for one, other in ((area, ratio), (place, area), (place, ratio), (left, top)):
+        # left and top both have more room in smaller crops
+        assert abs(np.corrcoef(one, other)[0, 1]) < 0.3
+
+
 def plain(n: int) -> TrainingImages:
     """One colour a class: what of a mixed image is of which class can be counted."""
     labels = np.arange(n) % 2

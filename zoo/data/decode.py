@@ -74,7 +74,7 @@ def upright(file: Path, size: int) -> Image.Image:
         BadImageError: as :func:`decode`.
     """
     try:
-        return _open(file.read_bytes(), size)
+        return _open(file.read_bytes(), size).convert("RGB")
     except OSError as error:
         raise BadImageError(_reason(error)) from None
 
@@ -87,7 +87,8 @@ def _squared(image: Image.Image, size: int, fit: str) -> np.ndarray:
         image = ImageOps.pad(image, (size, size), resample)
     else:
         image = image.resize((size, size), resample, reducing_gap=gap)
-    return np.asarray(image)
+    # grey until here: resizing one channel instead of three alike
+    return np.asarray(image.convert("RGB"))
 
 
 def thumbnail(content: bytes) -> tuple[np.ndarray, int, int]:
@@ -112,7 +113,7 @@ def thumbnail(content: bytes) -> tuple[np.ndarray, int, int]:
 def _open(
     source: Path | bytes, size: int, opened: dict[tuple[int, int], Image.Image] | None = None
 ) -> Image.Image:
-    """Upright RGB image, not much smaller than twice ``size`` where the file is larger.
+    """Upright RGB or grey image, not much smaller than twice ``size`` where the file is larger.
 
     ``opened`` keeps what was decoded of the same source, by its decoded size.
     """
@@ -125,7 +126,7 @@ def _open(
             scale = image.size
             if scale not in opened:
                 image.load()
-                opened[scale] = _to_rgb(ImageOps.exif_transpose(image))
+                opened[scale] = _to_grey_or_rgb(ImageOps.exif_transpose(image))
             return opened[scale]
     except UnidentifiedImageError:
         raise BadImageError("not an image, or of an unknown format") from None
@@ -142,14 +143,14 @@ def _reason(error: OSError) -> str:
     return f"truncated ({text})" if "truncated" in text or "broken" in text else text
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_grey_or_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_to_8_bit(np.asarray(image))).convert("RGB")
+        return Image.fromarray(_to_8_bit(np.asarray(image)))
     if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return image if image.mode in {"L", "RGB"} else image.convert("RGB")
 
 
 def _to_8_bit(values: np.ndarray) -> np.ndarray:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _RANGE = (0, 255)
-_FLIPS = {"horizontal": "horizontal", "both": "horizontal_and_vertical"}
 _MAX_STREAMS = 8
 # area of the crop and its aspect ratio; brightness and contrast; side of the cut-out square
 _CROPS = {
@@ -53,21 +52,14 @@ class Policy:
     flip: str
 
     def layers(self, size: int) -> list[keras.layers.Layer]:
-        """New layers from float RGB in 0..255 to the same, for images of ``size`` pixels."""
+        """New layers from RGB in 0..255 to float32 RGB in 0..255, for images of ``size`` pixels."""
         import keras_cv
 
         cv = keras_cv.layers
         layers: list[keras.layers.Layer] = []
         if self.augment == "none":
             return layers
-        if self.flip != "none":
-            layers.append(cv.RandomFlip(_FLIPS[self.flip], seed=_draw(), dtype="float32"))
-        area, aspect = _CROPS[self.augment]
-        layers.append(
-            cv.RandomCropAndResize(
-                (size, size), crop_area_factor=area, aspect_ratio_factor=aspect, seed=_draw()
-            )
-        )
+        layers.append(_crop(size, *_CROPS[self.augment], self.flip))
         if self.augment in _COLOUR:
             brightness, contrast = _COLOUR[self.augment]
             layers.append(
@@ -90,6 +82,47 @@ class Policy:
         if self.mix in {"mixup", "both"}:
             made.append(keras_cv.layers.MixUp(seed=_draw(), dtype="float32"))
         return made
+
+
+def _crop(
+    size: int, area: tuple[float, float], aspect: tuple[float, float], flip: str
+) -> keras.layers.Layer:
+    """keras-cv's RandomCropAndResize that flips as well, for a whole batch of bytes at once.
+
+    A flip is a crop from right to left: keras-cv's RandomFlip was measured to take half the time
+    of the default policy. keras-cv 0.9 gives the samplers of area and aspect ratio one seed, which
+    makes one follow from the other; here every draw has a seed of its own.
+    """
+    import keras_cv
+    import tensorflow as tf
+
+    def sampler(low: float, high: float) -> Any:
+        return keras_cv.core.UniformFactorSampler(low, high, seed=_draw())
+
+    unit = {name: sampler(0.0, 1.0) for name in ("y", "x", "turn y", "turn x")}
+
+    class CropAndFlip(keras_cv.layers.RandomCropAndResize):
+        def call(self, images: Any) -> Any:
+            count = tf.shape(images)[0]
+            share, ratio = self.crop_area_factor((count,)), self.aspect_ratio_factor((count,))
+            top, bottom = side("y", tf.sqrt(share / ratio), flip == "both")
+            left, right = side("x", tf.sqrt(share * ratio), flip != "none")
+            boxes = tf.stack([top, left, bottom, right], axis=1)
+            return tf.image.crop_and_resize(images, boxes, tf.range(count), self.target_size)
+
+    def side(name: str, length: Any, may_turn: bool) -> tuple[Any, Any]:
+        """Start and end of the crops along one axis, each of shape (b,), as shares of it."""
+        length = tf.minimum(length, 1.0)
+        start = unit[name](tf.shape(length)) * (1.0 - length)
+        end = start + length
+        if not may_turn:
+            return start, end
+        turned = unit[f"turn {name}"](tf.shape(length)) < 0.5
+        return tf.where(turned, end, start), tf.where(turned, start, end)
+
+    return CropAndFlip(
+        (size, size), crop_area_factor=sampler(*area), aspect_ratio_factor=sampler(*aspect)
+    )
 
 
 def _cutmix() -> keras.layers.Layer:
@@ -216,9 +249,10 @@ def _augmenter(policy: Policy, size: int) -> Any:
     layers, mixers = policy.layers(size), policy.mixers()
 
     def augment(pixels: Any, targets: Any, weights: Any) -> tuple[Any, Any, Any]:
-        x = tf.cast(pixels, tf.float32)
+        x = pixels
         for layer in layers:
             x = layer(x, training=True)
+        x = tf.cast(x, tf.float32)
         if len(mixers) == 2:
             x, targets = tf.cond(
                 tf.random.uniform(()) < 0.5,
