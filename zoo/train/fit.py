@@ -164,6 +164,7 @@ def fit(
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     # XLA: two to ten times slower for these networks on a CPU
     model.compile(optimizer, loss, weighted_metrics=["accuracy"], jit_compile=False)
+    _make_metrics(model, images)
     state = State(next_epoch=0, best_epoch=0, best_loss=start_loss)
     work = _Work(classifier, model, WeightAverage(model, steps * plan.epochs), plan, state)
     work.best = work.average.values()
@@ -184,6 +185,17 @@ def fit(
             )
     work.average.put(work.best)
     return state
+
+
+def _make_metrics(model: Any, images: TrainingImages) -> None:
+    """Let Keras make the variables of its metrics before it traces the training step.
+
+    Otherwise the first step makes them, and TensorFlow traces it a second time for that: several
+    seconds for a network of many layers.
+    """
+    targets = images.targets[:1]
+    model.compute_metrics(None, targets, targets, sample_weight=images.weights[:1])
+    model.reset_metrics()
 
 
 @dataclass

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _WARMUP = 0.1  # of all steps
 _FLOOR = 0.01  # of the peak, at the end
+_WEIGHT_DECAY = 1e-4  # a step, times the learning rate
 
 
 def schedule(peak: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -67,15 +68,20 @@ def make_optimizer(
     import keras
 
     kinds: dict[str, tuple[type[keras.optimizers.Optimizer], dict[str, Any]]] = {
-        "adamw": (keras.optimizers.AdamW, {"weight_decay": 1e-4}),
+        "adamw": (keras.optimizers.Adam, {}),  # and the decay below
         "adam": (keras.optimizers.Adam, {}),
         "sgd": (keras.optimizers.SGD, {"momentum": 0.9, "nesterov": True}),
         "rmsprop": (keras.optimizers.RMSprop, {}),
     }
     base, options = kinds[name]
+    decay = _WEIGHT_DECAY if name == "adamw" else 0.0
 
     class Layerwise(base):  # type: ignore[misc, valid-type]
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            # what keras.optimizers.AdamW does, too, but it puts the schedule with its conditional
+            # into the graph once a variable
+            if decay:
+                variable.assign_sub(variable * decay * learning_rate)
             super().update_step(gradient, variable, learning_rate * factors[id(variable)])
 
     return Layerwise(rate, global_clipnorm=clip, **options)
