@@ -68,7 +68,7 @@ def test_every_policy_gives_full_batches_in_the_range_of_pixels(augment, mix):
     for pixels, targets, weights in made:
         assert pixels.dtype == targets.dtype == weights.dtype == np.float32
         assert np.isfinite(pixels).all()
-        assert 0 <= pixels.min() < pixels.max() <= 255
+        assert 0 <= pixels.min() < pixels.max() <= 255.001  # mixing rounds
         assert pixels.max() > 10, "in 0..255, not 0..1"
         np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-5)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,23 +51,17 @@ class Policy:
     mix: str
     flip: str
 
-    def layers(self, size: int) -> list[keras.layers.Layer]:
+    def layers(self, size: int) -> list[Callable[[Any], Any]]:
         """New layers from RGB in 0..255 to float32 RGB in 0..255, for images of ``size`` pixels."""
         import keras_cv
 
         cv = keras_cv.layers
-        layers: list[keras.layers.Layer] = []
+        layers: list[Callable[[Any], Any]] = []
         if self.augment == "none":
             return layers
         layers.append(_crop(size, *_CROPS[self.augment], self.flip))
         if self.augment in _COLOUR:
-            brightness, contrast = _COLOUR[self.augment]
-            layers.append(
-                cv.RandomBrightness(
-                    (-brightness, brightness), value_range=_RANGE, seed=_draw(), dtype="float32"
-                )
-            )
-            layers.append(cv.RandomContrast(_RANGE, contrast, seed=_draw(), dtype="float32"))
+            layers.append(_colour(*_COLOUR[self.augment]))
         if self.augment == "strong":
             layers.append(cv.RandomCutout(_CUTOUT, _CUTOUT, seed=_draw(), dtype="float32"))
         return layers
@@ -123,6 +117,31 @@ def _crop(
     return CropAndFlip(
         (size, size), crop_area_factor=sampler(*area), aspect_ratio_factor=sampler(*aspect)
     )
+
+
+def _colour(brightness: float, contrast: float) -> Callable[[Any], Any]:
+    """keras-cv's RandomBrightness, then its RandomContrast, in one pass over the pixels.
+
+    Here XLA pays on a CPU, too: measured to take a third of the time of the two layers. It does
+    the arithmetic only, because its random numbers would not follow from the seed.
+    """
+    import keras_cv
+    import tensorflow as tf
+
+    cv = keras_cv.layers
+    first = cv.RandomBrightness(brightness, value_range=_RANGE, seed=_draw(), dtype="float32")
+    second = cv.RandomContrast(_RANGE, contrast, seed=_draw(), dtype="float32")
+
+    @tf.function(jit_compile=True)
+    def change(images: Any, shifts: Any, factors: Any) -> Any:
+        return second.augment_images(first.augment_images(images, shifts), factors)
+
+    def draw_and_change(images: Any) -> Any:
+        count = tf.shape(images)[0]
+        shifts = first.get_random_transformation_batch(count)
+        return change(images, shifts, second.get_random_transformation_batch(count))
+
+    return draw_and_change
 
 
 def _cutmix() -> keras.layers.Layer:
@@ -251,8 +270,8 @@ def _augmenter(policy: Policy, size: int) -> Any:
     def augment(pixels: Any, targets: Any, weights: Any) -> tuple[Any, Any, Any]:
         x = pixels
         for layer in layers:
-            x = layer(x, training=True)
-        x = tf.cast(x, tf.float32)
+            x = layer(x)
+        x = tf.cast(x, tf.float32)  # where there is no layer
         if len(mixers) == 2:
             x, targets = tf.cond(
                 tf.random.uniform(()) < 0.5,
@@ -261,8 +280,7 @@ def _augmenter(policy: Policy, size: int) -> Any:
             )
         elif mixers:
             x, targets = _mixed(mixers[0], x, targets)
-        x = tf.ensure_shape(x, (None, size, size, 3))
-        return tf.clip_by_value(x, 0.0, 255.0), targets, weights
+        return tf.ensure_shape(x, (None, size, size, 3)), targets, weights
 
     return augment
 
