@@ -13,7 +13,7 @@ from backbones._hub import short_name
 from backbones._macs import macs
 from backbones._published import Published, digest_of, fetch, located, verify, weights_folder
 from backbones._registry import Spec, families, get, names, plugin_problems, register
-from backbones._weights import imagenet_file, weights_file
+from backbones._weights import imagenet_file, source_identity, weights_file
 
 __all__ = [
     "Backbone",
@@ -34,6 +34,7 @@ __all__ = [
     "plugin_problems",
     "register",
     "short_name",
+    "source_identity",
     "upper_blocks",
     "verify",
     "weights_digest",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backbones import _hub
 from backbones._errors import BackboneError
 from backbones._layout import first_difference
 from backbones._published import Step, fetch, located, silent, verify
@@ -30,6 +32,34 @@ def weights_file(path: str) -> Path:
             f"there is no weights file {path}: give an existing file, imagenet, or none"
         )
     return file
+
+
+def source_identity(weights: str) -> str:
+    """What tells a source of weights from others, wherever it lies.
+
+    Args:
+        weights: as :func:`load` takes them, or the name of a ``hub:`` module.
+
+    Returns:
+        SHA-256 of the content of a file or of a SavedModel on this machine; ``imagenet``, ``none``,
+        a URL, and the path of a file that is not there are returned as they are.
+
+    Raises:
+        BackboneError: the file or SavedModel cannot be read.
+    """
+    if weights.startswith(_hub.PREFIX):
+        if _hub.is_url(weights):
+            return weights
+        return _hub.fingerprint(_hub.contents(_hub.locate(weights)))
+    if weights in {"imagenet", "none"}:
+        return weights
+    try:
+        with weights_file(weights).open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except BackboneError:
+        return weights
+    except OSError as error:
+        raise BackboneError(f"weights file {weights} cannot be read: {error.strerror}") from error
 
 
 def imagenet_file(spec: Spec, size: int, options: Mapping[str, Any], step: Step = silent) -> Path:

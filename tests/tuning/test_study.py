@@ -12,11 +12,16 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo.progress import Silent
+from zoo.settings import Settings
+from zoo.train.plan import resolve
 from zoo.tuning.book import Book
 from zoo.tuning.grid import points_of
 from zoo.tuning.job import enqueue_points
-from zoo.tuning.request import seconds_of
+from zoo.tuning.request import Request, seconds_of
+from zoo.tuning.space import Dimension
 from zoo.tuning.storage import open_storage
+from zoo.tuning.work import begin
 
 FIXED = {"size": 16, "blocks": 1, "filters": 4, "dense_units": 16, "near_duplicates": False}
 QUICK = {**FIXED, "flip": "none", "epochs": 2}
@@ -152,6 +157,69 @@ def test_a_study_of_something_else_is_refused(study, digits_folder, monkeypatch,
         zoo.tune(data=digits_folder, **call)
     assert "\n" not in str(error.value)
     assert (study.path / "trials.jsonl").stat().st_mtime_ns == before
+
+
+@pytest.fixture
+def open_study(digits_folder, tmp_path):
+    """Open a study of a network that starts from a file: ``open_study(file) -> Work``."""
+
+    def begun(file, searched=None):
+        given = Settings.of(
+            {"backbone": "cnn", "data": str(digits_folder), "weights": str(file), **QUICK}
+        )
+        return begin(
+            given,
+            resolve(given),
+            Request(1, 0, "accuracy", 1, 60.0, False),
+            searched or {"l2": Dimension("l2", choices=(0.0, 1e-4))},
+            Silent(),
+            name="w",
+            runs=tmp_path / "runs",
+            storage=None,
+            mlflow=None,
+        )
+
+    return begun
+
+
+def test_weights_are_told_apart_by_their_content_wherever_the_file_lies(open_study, tmp_path):
+    first, second, moved = (tmp_path / f"{n}.weights.h5" for n in "abc")
+    first.write_bytes(b"some weights")
+    second.write_bytes(b"other weights")
+    work = open_study(first)
+    work.book.enqueue([{}], settings=work.bench.resolved.settings.as_dict())
+    work.book.claim(1, {})
+    with pytest.raises(zoo.ZooError, match="'w' was made with weights of other content: choose"):
+        open_study(second)
+    first.rename(moved)
+    (row,) = open_study(moved).rows()
+    assert row["settings"]["weights"] == str(moved)  # where it can be found now
+    moved.write_bytes(b"other weights")
+    with pytest.raises(zoo.ZooError, match="weights of other content"):
+        open_study(moved)
+
+
+def test_weights_that_are_searched_are_known_by_their_content_too(open_study, tmp_path):
+    fixed, tried = tmp_path / "a.h5", tmp_path / "b.h5"
+    fixed.write_bytes(b"some weights")
+    tried.write_bytes(b"other weights")
+    points = [{"l2": 0.0}, {"weights": str(tried)}]
+    open_study(fixed, points)
+    open_study(fixed, points)
+    tried.write_bytes(b"weights of a third kind")
+    with pytest.raises(zoo.ZooError, match="weights of other content"):
+        open_study(fixed, points)
+
+
+def test_the_weights_of_a_study_begun_before_they_were_noted_are_noted_now(open_study, tmp_path):
+    file = tmp_path / "a.h5"
+    file.write_bytes(b"some weights")
+    book = open_study(file).book
+    book.note("identity", {n: v for n, v in book.note("identity").items() if n != "weights"})
+    open_study(file)
+    file.write_bytes(b"other weights")
+    with pytest.raises(zoo.ZooError, match="weights of other content"):
+        open_study(file)
 
 
 def test_ctrl_c_ends_after_the_epoch_and_failures_do_not_end_a_sweep(

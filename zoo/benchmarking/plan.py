@@ -7,7 +7,6 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import backbones
@@ -272,7 +271,7 @@ def cells(found: Sequence[Contestant], seeds: int, dataset: Dataset) -> list[Cel
     catalog, made = dataset.catalog, []
     data = f"{catalog.fingerprint()} {dataset.split_fingerprint()}"
     for contestant in found:
-        weights = _digest(contestant.any.settings.weights)
+        weights = backbones.source_identity(str(contestant.any.settings.weights))
         for variant, resolved in contestant.settings.items():
             for seed in range(1 if variant == "probe" else seeds):
                 settings = replace(resolved.settings, seed=seed)
@@ -288,11 +287,3 @@ def short_hash(content: Any) -> str:
     """Eight letters that tell one content from others."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def _digest(weights: str | None) -> str:
-    """Identity of the weights: a file's content, or the name of the source."""
-    try:
-        return hashlib.sha256(Path(str(weights)).read_bytes()).hexdigest()
-    except OSError:
-        return str(weights)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import backbones
 from zoo.data.dataset import Dataset
 from zoo.errors import ZooError
 from zoo.settings import Settings
 from zoo.train.plan import Resolved
 from zoo.tuning.book import Book
+from zoo.tuning.grid import choices_of
 from zoo.tuning.request import Request
+from zoo.tuning.result import Row
 from zoo.tuning.space import Point, Space
+
+_PATHS = ("data", "weights", "backbone")
 
 
 def identity_of(
@@ -23,15 +28,20 @@ def identity_of(
     probing: bool,
 ) -> dict[str, Any]:
     """What makes trials comparable. Paths are no part of it: machines differ in them."""
-    paths = ("data", "weights", "backbone")
-    settings = {n: v for n, v in given.as_dict().items() if n not in paths and v is not None}
+    settings = {n: v for n, v in given.as_dict().items() if n not in _PATHS and v is not None}
     if isinstance(searched, dict):
         space: Any = {n: d.as_data() for n, d in searched.items()}
     else:
         space = searched
+    # a module's name is its path, too; what it holds is among the weights
+    hub = resolved.settings.weights == resolved.spec.name
     return {
         "data": dataset.split_fingerprint(),
-        "backbone": resolved.spec.name,
+        "backbone": "hub" if hub else resolved.spec.name,
+        "weights": [
+            backbones.source_identity(str(source))
+            for source in (resolved.settings.weights, *_tried(searched))
+        ],
         "metric": request.metric,
         "space": space,
         "settings": settings,
@@ -39,9 +49,27 @@ def identity_of(
     }
 
 
+def with_paths(row: Row, resolved: Resolved) -> Row:
+    """A trial with the paths of this command: files may have moved since, or machines differ."""
+    if not row["settings"]:
+        return row
+    varies = {"weights", "backbone"} & set(row["params"])
+    own = resolved.settings.as_dict()
+    paths = {n: own[n] for n in (("data",) if varies else _PATHS)}
+    return {**row, "settings": {**row["settings"], **paths}}
+
+
+def _tried(searched: Space | list[Point]) -> list[Any]:
+    """The weights among what is searched."""
+    if isinstance(searched, dict):
+        return list(searched["weights"].choices) if "weights" in searched else []
+    return choices_of(searched).get("weights", [])
+
+
 _SAID = {
     "data": "other images or another split",
     "backbone": "another backbone",
+    "weights": "weights of other content",
     "metric": "another metric",
     "space": "another search space",
     "settings": "other fixed settings",
@@ -60,11 +88,13 @@ def identify(book: Book, name: str, identity: dict[str, Any]) -> None:
     if known is None:
         book.note("identity", mine)
         return
+    before = {"weights": mine["weights"], **known}  # of an older study, they are not known
     for key, words in _SAID.items():
-        if known.get(key) != mine[key]:
+        if before.get(key) != mine[key]:
             short = key in {"backbone", "metric"}
-            detail = f" ({known.get(key)}, not {mine[key]})" if short else ""
+            detail = f" ({before.get(key)}, not {mine[key]})" if short else ""
             raise ZooError(
                 f"study {name!r} was made with {words}{detail}: choose another --name, or repeat "
                 f"the command it was begun with"
             )
+    book.note("identity", mine)

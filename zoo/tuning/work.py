@@ -19,7 +19,7 @@ from zoo.train.remarks import data_remarks
 from zoo.tuning import result
 from zoo.tuning.bench import Bench
 from zoo.tuning.book import Book
-from zoo.tuning.identity import identify, identity_of
+from zoo.tuning.identity import identify, identity_of, with_paths
 from zoo.tuning.log import Mlflow, write_jsonl
 from zoo.tuning.request import Request
 from zoo.tuning.result import Row
@@ -43,7 +43,8 @@ class Work:
     def rows(self) -> list[Row]:
         """All trials."""
         first = result.rows_of(self.probes, "probe") if self.probes else []
-        return [*first, *result.rows_of(self.book, "finetune")]
+        rows = [*first, *result.rows_of(self.book, "finetune")]
+        return [with_paths(row, self.bench.resolved) for row in rows]
 
     def log(self) -> None:
         """Keep what is known of the trials."""
