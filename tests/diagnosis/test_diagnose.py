@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo.diagnosis.capacity import parts
 from zoo.diagnosis.curves import check_settings
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Outcome
@@ -105,9 +107,10 @@ def test_the_interval_of_a_difference_is_newcombes() -> None:
     assert difference(first, second) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
 
 
+NAN = math.nan
 CURVES = {
     "too high": ([9.0, 7.0, 6.0], [2.4, 2.3, 2.2], "too high"),
-    "not a number": ([1.0, float("nan"), float("nan")], [0.9, 1.0, 1.0], "too high"),
+    "not a number": ([1.0, NAN, NAN], [0.9, 1.0, 1.0], "too high"),
     "too low": ([1.500, 1.498, 1.497], [1.40, 1.40, 1.40], "too low"),
     "too short": ([1.2, 0.9, 0.6], [1.1, 0.9, 0.7], "too early"),
     "one epoch": ([1.2], [1.1], "1 epoch is too few"),
@@ -172,6 +175,48 @@ def test_a_curve_tells_what_was_set_wrongly(
     outcome = check_settings(Evidence(with_curve(copied, train, val)))
     assert says in outcome.findings[0].title
     assert f"--config {copied.path / 'run.json'}" in outcome.findings[0].command
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "best"),
+    [
+        ([1.0, 0.5, 0.3, 0.25], [NAN, 0.5, 0.45, NAN], "4 epochs: 3, "),
+        ([1.0, 0.6, 0.4, 0.2, 0.1, 0.1], [0.7, 0.5, NAN, NAN, NAN, NAN], "6 epochs: 2, "),
+        ([1.0, 0.99], [NAN, NAN], "2 epochs: none, "),
+        ([1.0, 0.99, 0.98], [NAN, math.inf, NAN], "3 epochs: none, "),
+    ],
+)
+def test_losses_that_are_no_numbers_are_the_worst_and_advise_nothing(
+    copied: Run, train: list[float], val: list[float], best: str
+) -> None:
+    run = with_curve(copied, train, val)
+    record = json.loads((run.path / "run.json").read_text())
+    record["settings"]["patience"] = 1
+    record["kept"][0]["probe"] = {"val_loss": 0.6, "val_accuracy": 0.84, "l2": 0.01}
+    (run.path / "run.json").write_text(json.dumps(record))
+    outcome = check_settings(Evidence(Run(run.path)))
+    assert outcome.state == "clear", outcome.findings
+    assert best in outcome.says
+    assert "a loss is not a number" in outcome.says
+
+
+def test_a_training_that_left_all_bounds_is_told_without_a_validation_loss(copied: Run) -> None:
+    outcome = check_settings(Evidence(with_curve(copied, [NAN, NAN, NAN], [NAN, NAN, NAN])))
+    assert "too high" in outcome.findings[0].title
+    assert "no validation loss is a number" in outcome.findings[0].evidence[0]
+
+
+def test_every_part_of_the_learning_curve_has_every_class() -> None:
+    labels = np.repeat([0, 1, 2, 3], [200, 97, 2, 1])
+    train = np.flatnonzero(np.arange(300) != 5)  # not all rows are to train on
+    quarter, half, whole = parts(train, labels, 4)
+    assert [len(quarter), len(half), len(whole)] == [74, 149, 299]
+    for part in (quarter, half, whole):
+        assert set(labels[part]) == {0, 1, 2, 3}
+        assert abs(np.mean(labels[part] == 0) - 2 / 3) < 0.02
+    assert set(quarter) < set(half) < set(whole) == set(train)
+    few, _, _ = parts(np.arange(4), np.array([0, 1, 2, 3]), 4)
+    assert set(few) == {0, 1, 2, 3}
 
 
 def test_a_curve_that_has_flattened_is_left_in_peace(copied: Run) -> None:

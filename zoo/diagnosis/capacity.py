@@ -60,19 +60,9 @@ def learning_curve(evidence: Evidence) -> list[PredictionTable]:
     from zoo.train.probe import choose_head, soft_targets
 
     assert evidence.features is not None
-    catalog, split = evidence.catalog, evidence.dataset.split
-    labels, classes = catalog.labels, len(catalog.classes)
-    rng = np.random.default_rng(SEED)
-    # an image of every class comes first, so that each part holds all classes
-    shuffled = rng.permutation(split.train)
-    position = np.zeros(len(shuffled))
-    for k in range(classes):
-        own = np.flatnonzero(labels[shuffled] == k)
-        position[own] = (np.arange(len(own)) + 0.5 * (k + 1) / classes) / max(1, len(own))
-    ordered = shuffled[np.argsort(position, kind="stable")]
-    tables = []
-    for share in _SHARES:
-        rows = ordered[: max(classes, int(share * len(ordered)))]
+    labels, split = evidence.catalog.labels, evidence.dataset.split
+    classes, tables = len(evidence.catalog.classes), []
+    for rows in parts(split.train, labels, classes):
         head, _ = choose_head(
             (evidence.features[rows], soft_targets(labels[rows], classes, 0.0)),
             (evidence.features[split.val], labels[split.val]),
@@ -81,6 +71,24 @@ def learning_curve(evidence: Evidence) -> list[PredictionTable]:
         found = head.probabilities(evidence.features[split.val])
         tables.append(evidence.table(split.val, found, "val"))
     return tables
+
+
+def parts(train: np.ndarray, labels: np.ndarray, classes: int) -> list[np.ndarray]:
+    """Growing parts of the training rows, each within the next; all classes are in each.
+
+    Args:
+        train: rows of the training images.
+        labels: of all images, 0..classes-1, indexed by rows.
+        classes: number of classes.
+    """
+    shuffled = np.random.default_rng(SEED).permutation(train)
+    position = np.zeros(len(shuffled))
+    for k in range(classes):
+        own = np.flatnonzero(labels[shuffled] == k)
+        position[own] = (np.arange(len(own)) + 0.5 * (k + 1) / classes) / max(1, len(own))
+        position[own[:1]] = -1  # the first of each class before all others, however few there are
+    ordered = shuffled[np.argsort(position, kind="stable")]
+    return [ordered[: max(classes, int(share * len(ordered)))] for share in _SHARES]
 
 
 def _true(table: PredictionTable) -> np.ndarray:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-
-import numpy as np
+from collections.abc import Callable
 
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
@@ -23,6 +22,7 @@ _NOTHING = 0.95  # of the loss of guessing: nothing was learned
 _FAR = 5.0  # times the usual rate
 
 Rows = list[dict[str, float]]
+Rule = Callable[[Evidence, Rows], Finding | None]
 
 
 def check_settings(evidence: Evidence) -> Outcome:
@@ -30,11 +30,20 @@ def check_settings(evidence: Evidence) -> Outcome:
     rows = [row for row in evidence.history if "val_loss" in row]
     if not rows:
         return unknown("settings", "only the probe was trained: there is no curve to judge")
+    start = _start(evidence)
+    if start is not None and not math.isfinite(start):
+        return unknown("settings", "the validation loss of the probe is not a number")
     epochs = evidence.settings.epochs or len(rows)
-    losses = np.array([row["val_loss"] for row in rows])
-    best = int(np.nanargmin(losses)) + 1 if np.isfinite(losses).any() else 0
+    losses = [row["val_loss"] if math.isfinite(row["val_loss"]) else math.inf for row in rows]
+    best = losses.index(min(losses)) + 1 if math.isfinite(min(losses)) else "none"
     says = f"best of {len(rows)} epochs: {best}, of {epochs} planned"
-    rules = (_too_high, _too_low, _stopped_at_once, _too_short, _never_stopped)
+    rules: tuple[Rule, ...] = (_too_high,)
+    broken = sum(not math.isfinite(row["train_loss"] + row["val_loss"]) for row in rows)
+    if broken:  # nothing but the training that left all bounds is judged by
+        says += f"; in {broken} of them a loss is not a number"
+        rows = [{**row, "val_loss": loss} for row, loss in zip(rows, losses, strict=True)]
+    else:
+        rules += (_too_low, _stopped_at_once, _too_short, _never_stopped)
     found = next((finding for rule in rules if (finding := rule(evidence, rows))), None)
     return outcome("settings", says, [found] if found else [])
 
@@ -58,7 +67,9 @@ def _too_high(evidence: Evidence, rows: Rows) -> Finding | None:
     exploded = not all(math.isfinite(row["train_loss"]) for row in rows)
     # random weights may begin with a large loss, a probe's head does not
     exploded |= (first if start is not None else rows[-1])["train_loss"] > 2 * guessing
-    long = len(rows) >= _FEW  # in fewer epochs there is no time to come back after the peak rate
+    known = math.isfinite(reached)
+    # in fewer epochs there is no time to come back after the peak rate
+    long = known and len(rows) >= _FEW
     spoiled = long and start is not None and reached > max(1.25 * start, start + 0.05)
     rate = evidence.settings.learning_rate or 0.0
     nothing = long and start is None and reached > _NOTHING * guessing
@@ -71,8 +82,9 @@ def _too_high(evidence: Evidence, rows: Rows) -> Finding | None:
         cost=0.5,
         evidence=(
             f"Training loss {first['train_loss']:.3f} in the first epoch (guessing has "
-            f"{guessing:.3f}); the best validation loss is {reached:.3f}{against}. The usual rate "
-            f"is {_usual(evidence):g}.",
+            f"{guessing:.3f}); {'the best' if known else 'no'} validation loss is "
+            f"{f'{reached:.3f}' if known else 'a number'}{against}. The usual rate is "
+            f"{_usual(evidence):g}.",
         ),
         advice="Train with a tenth of it.",
         command=again(evidence, f"--learning-rate {rate / 10:g}"),
@@ -167,7 +179,7 @@ def _too_short(evidence: Evidence, rows: Rows) -> Finding | None:
 def _never_stopped(evidence: Evidence, rows: Rows) -> Finding | None:
     """The validation loss rose for half of the training, and nothing ended it."""
     losses = [row["val_loss"] for row in rows]
-    best = int(np.argmin(losses)) + 1
+    best = losses.index(min(losses)) + 1
     planned, patience = evidence.settings.epochs or 0, evidence.settings.patience
     wasted, start = len(rows) - best, _start(evidence)
     if start is not None and min(losses) > start:
