@@ -364,6 +364,20 @@ def _checked(option: Option, value: Any, suffix: str) -> Any:
     return value
 
 
+def set_words(values: Mapping[str, Any], owner: str = "") -> list[str]:
+    """Words of a command line that set these: ``--set``, ``size=96``, ...
+
+    Args:
+        values: setting to value.
+        owner: the backbone that they are of, in ``zoo benchmark``; of all where empty.
+    """
+    words = []
+    for name, value in values.items():
+        said = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+        words += ["--set", f"{owner}.{name}={said}".lstrip(".")]
+    return words
+
+
 _CONFIGS = (".toml", ".yaml", ".yml", ".json")
 
 

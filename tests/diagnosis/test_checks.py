@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from scipy import ndimage
 
 import zoo
 from ensembles import PredictionTable
-from zoo.cli import cli
+from zoo.cli import cli, tune_command
 from zoo.diagnosis import range_test
 from zoo.diagnosis.classes import balanced_gain
 from zoo.diagnosis.evidence import Evidence
@@ -26,6 +27,8 @@ from zoo.diagnosis.study import check_study
 from zoo.errors import ZooError
 from zoo.progress import Silent
 from zoo.runs import Run
+from zoo.train.plan import gather, resolve
+from zoo.tuning.space import pins, read_space
 
 
 def painted(evidence: Evidence, pixels: np.ndarray) -> Evidence:
@@ -108,6 +111,33 @@ def test_the_edges_of_a_study_are_told(copied: Run) -> None:
     assert check_study(Evidence(recorded(copied, study={**study, "edges": []}))).state == "clear"
     outcome = check_study(Evidence(recorded(copied, study={**study, "edges": [edge]})))
     assert outcome.findings[0].evidence == (f"D{edge[1:]}.",)
+
+
+def test_the_commands_to_search_on_can_be_called_in_their_order(
+    copied: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fixed = {"size": 64, "near_duplicates": False, "epochs": 4}
+    study = {"name": "s", "edges": ["dropout 0.5 is at the upper end of 0 to 0.5"], "fixed": fixed}
+    (finding,) = check_study(Evidence(recorded(copied, study=study))).findings
+    first, second = finding.command.splitlines()
+    words, sign, file = first.partition(" > ")
+    shown = CliRunner().invoke(cli, shlex.split(words)[1:])
+    assert sign and shown.exit_code == 0, shown.output
+    assert "epochs" not in shown.output  # it is the same in all trials
+    wider = shown.output.replace("dropout: {low: 0.0, high: 0.5}", "dropout: {low: 0, high: 0.95}")
+    assert wider != shown.output
+    Path(file).write_text(wider)
+    asked = tune_command.command.make_context("tune", shlex.split(second)[2:]).params
+    assert asked["space"] == file
+    assert asked["name"] == "s-wider"
+    given = gather(asked["backbone"], asked["data"], None, pins(asked["pinned"]), Silent())
+    assert (given.size, given.near_duplicates, given.epochs) == (64, False, 4)
+    space, more = read_space(Path(asked["space"]), resolve(given))
+    assert (space["dropout"].high, more) == (0.95, {})
+    del study["fixed"]  # as in the records of older runs
+    (finding,) = check_study(Evidence(recorded(copied, study=study))).findings
+    assert finding.command.count("--set size=64 --set weights=imagenet") == 2
 
 
 def test_a_head_that_is_too_weak_is_named(copied: Run) -> None:

@@ -111,6 +111,7 @@ def test_the_best_settings_are_a_run_trained_on_train_and_validation(study):
     (run,) = study.runs.values()
     assert run.name == "cnn-digits-tuned-1"
     assert run.record["study"]["name"] == "s"
+    assert run.record["study"]["fixed"] == QUICK
     assert run.settings["refit"]
     assert run.settings["learning_rate"] == study.best["settings"]["learning_rate"]
     assert len(run.record["kept"]) == len(run.record["before_refit"]) == 1

@@ -15,7 +15,7 @@ from zoo.data.dataset import Dataset
 from zoo.errors import ZooError, nearest
 from zoo.progress import Silent
 from zoo.runs import plain_name
-from zoo.settings import Settings, check
+from zoo.settings import Settings, check, set_words
 from zoo.train.plan import Resolved, gather, resolve
 from zoo.tuning.space import pin
 
@@ -125,15 +125,10 @@ class Request:
         words += ["--backbones", ",".join(self.backbones)] if self.backbones else []
         words += ["--seeds", str(self.seeds)]
         for owner, settings in [("", self.settings), *self.each.items()]:
-            for key, value in settings.items():
-                words += ["--set", f"{owner}.{key}={_said(value)}".lstrip(".")]
+            words += set_words(settings, owner)
         if self.methods != METHODS:
             words += ["--methods", ",".join(self.methods)]
         return shlex.join([*words, *(["--name", name] if name else [])])
-
-
-def _said(value: Any) -> str:
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
 def _refuse_varied(settings: Mapping[str, Any], owner: str) -> None:

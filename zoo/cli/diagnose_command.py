@@ -118,8 +118,7 @@ def _finding(finding: Finding, files: int) -> str:
     if len(finding.files) > files:
         lines.append(f"   and {len(finding.files) - files} more files (--files, --json)")
     lines.append(f"   What to do: {finding.advice}")
-    if finding.command:
-        lines.append(f"   $ {finding.command}")
+    lines += [f"   $ {command}" for command in finding.command.splitlines()]
     return "\n".join(printable(line) for line in lines)
 
 

@@ -29,7 +29,8 @@ class Finding:
         evidence: sentences with the figures and intervals that show it.
         files: the images that show it, the clearest first.
         advice: what to do.
-        command: the command that does it; empty where there is none.
+        command: the command that does it, or several in their order, a line each; empty where
+            there is none.
     """
 
     title: str

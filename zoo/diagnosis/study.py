@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from typing import Any
 
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
+from zoo.runs import plain_name
+from zoo.settings import set_words
 
 
 def check_study(evidence: Evidence) -> Outcome:
@@ -23,9 +27,18 @@ def check_study(evidence: Evidence) -> Outcome:
         title="The best settings lie at the end of what was searched.",
         cost=0.02 * len(edges),
         evidence=tuple(sentence[0].upper() + sentence[1:] + "." for sentence in edges),
-        advice="Search on in the wider range, in a study of a new name.",
-        command=f"zoo tune {evidence.settings.backbone} --data "
-        f"{shlex.quote(evidence.settings.data)} "
-        "--space space.toml",
+        advice="Write down what is searched, widen these ranges in the file, and search in it, in "
+        "a study of a new name.",
+        command=_wider(evidence, study),
     )
     return outcome("study", says, [finding])
+
+
+def _wider(evidence: Evidence, study: Mapping[str, Any]) -> str:
+    """The commands that search on; between them the file is edited."""
+    settings, name = evidence.settings, plain_name(f"{study.get('name')}-wider")
+    # older records do not tell what was the same in all trials
+    fixed = study.get("fixed", {"size": settings.size, "weights": settings.weights})
+    words = ["zoo", "tune", settings.backbone, "--data", settings.data, *set_words(fixed)]
+    again, file = shlex.join(words), f"{name}.yaml"
+    return f"{again} --print-space > {file}\n{again} --space {file} --name {name}"

@@ -59,9 +59,17 @@ def refit(
             "trials": counts,
             "best": about,
             "edges": study.edges,
+            "fixed": _fixed(bench),
         },
         **_as_settings(row["settings"], whole),
     )
+
+
+def _fixed(bench: Bench) -> dict[str, Any]:
+    """The settings that are the same in all trials, besides backbone, data and defaults."""
+    given, decided = bench.given.as_dict(), bench.resolved.settings.as_dict()
+    usual = {name: option.default for name, option in describe().items() if name != "data"}
+    return {n: decided[n] for n, default in usual.items() if given[n] not in {None, default}}
 
 
 def _as_settings(settings: dict[str, Any], whole: bool) -> dict[str, Any]:
