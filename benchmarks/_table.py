@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from zoo.benchmarking.origin import machine
+from zoo.origin import machine, versions
 
 
 def print_table(title: str, headers: list[str], rows: list[list[str]]) -> None:
@@ -14,4 +14,5 @@ def print_table(title: str, headers: list[str], rows: list[list[str]]) -> None:
     print(f"|{'|'.join(' --- ' for _ in headers)}|")
     for row in rows:
         print(f"| {' | '.join(row)} |")
-    print(f"\n{machine()}; `{' '.join(['python', *sys.argv])}`")
+    packages = ", ".join(f"{name} {number}" for name, number in versions().items())
+    print(f"\n{machine()}; {packages}; `{' '.join(['python', *sys.argv])}`")

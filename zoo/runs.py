@@ -15,11 +15,11 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import DiskError, ZooError, disk_errors, nearest
+from zoo.origin import versions
 from zoo.paths import new_file, runs_dir
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from ensembles import PredictionTable
 
-_PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "scikit-learn", "scipy", "pillow")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -184,7 +183,7 @@ def _read_json(path: Path, *needed: str) -> dict[str, Any]:
 def environment() -> dict[str, Any]:
     """Versions and machine, as ``run.json`` records them."""
     return {
-        "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
+        "versions": versions(),
         "machine": {"system": platform.platform(), "processor": platform.machine()},
     }
 

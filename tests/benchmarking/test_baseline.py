@@ -1,13 +1,17 @@
 """Against a baseline: a fall and a missing figure fail, noise and other machines do not."""
 
 import copy
+import json
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 
 import pytest
 from ready_cells import SKILL, SMALL, TINY, fill
 
 import zoo
+from zoo import origin
 from zoo.benchmarking.baseline import check, read_baseline, record_of, write_baseline
+from zoo.benchmarking.tables import markdown
 
 
 @pytest.fixture
@@ -91,6 +95,60 @@ def test_times_of_another_machine_are_compared_in_proportion(table, baseline):
     assert report.lines[0].count(" 1.00 |") == len(table.rows)
     kept["machines"] = table.origin["machines"]
     assert check([table], other).lines[0].count(" 0.10 |") == len(table.rows)
+
+
+def test_versions_of_packages_make_no_other_machine(table, baseline):
+    kept = baseline["tables"]["digits"]
+    kept["versions"] = {**kept["versions"], "numpy": "1.0", "zoo": "0.0.1+abc"}
+    report = check([table], baseline)
+    assert report.problems == []
+    now = table.origin["versions"]
+    assert (
+        f"the same machine, made by other versions: numpy 1.0, now {now['numpy']}; zoo 0.0.1+abc, "
+        f"now {now['zoo']}." in report.lines[0]
+    )
+    assert "other versions" not in check([table], record_of([table])).lines[0]
+
+
+def test_figures_of_other_code_are_not_judged_by(digits_folder, tmp_path):
+    fresh = made(tmp_path / "a", digits_folder, SKILL)
+    assert fresh.origin["mixed"] == ""
+    file = next(iter(fresh.rows[0].runs.values())).path / "run.json"
+    record = json.loads(file.read_text())
+    record["versions"] |= {"zoo": "0.0.1+abc", "numpy": "1.0"}
+    file.write_text(json.dumps(record))
+    old = made(tmp_path / "a", digits_folder, SKILL)
+    (problem,) = check([old], record_of([fresh])).problems
+    assert problem == (
+        f"digits: 1 of 6 runs were made by other code than this: remove {old.path / 'cells'}"
+    )
+    now = fresh.origin["versions"]
+    sentence = (
+        f"These rows were made by different versions (numpy 1.0 and {now['numpy']}; zoo 0.0.1+abc "
+        f"and {now['zoo']}): to make all anew, remove {old.path / 'cells'}."
+    )
+    content = json.loads((old.path / "table.json").read_text())
+    assert content["mixed"] == sentence
+    assert content["made_by"][file.parent.name]["zoo"] == "0.0.1+abc"
+    assert sentence in markdown(old).replace("\n", " ")
+    del record["versions"]["zoo"]  # as older runs have it
+    file.write_text(json.dumps(record))
+    assert "zoo 0.1.0+" in made(tmp_path / "a", digits_folder, SKILL).origin["mixed"]
+
+
+def test_the_version_changes_with_the_code(tmp_path, monkeypatch):
+    (tmp_path / "zoo").mkdir()
+    (tmp_path / "zoo" / "__init__.py").write_text("")
+    monkeypatch.setattr(origin, "_OURS", ("zoo",))
+    spec = ModuleSpec("zoo", None, origin=str(tmp_path / "zoo" / "__init__.py"))
+    monkeypatch.setattr(origin, "find_spec", lambda name: spec)
+    said = [origin.code_version.__wrapped__()]
+    (tmp_path / "zoo" / "new.py").write_text("x = 1")
+    said.append(origin.code_version.__wrapped__())
+    (tmp_path / "zoo" / "notes.md").write_text("no code")
+    said.append(origin.code_version.__wrapped__())
+    assert said[0] != said[1] == said[2]
+    assert said[0].startswith(f"{zoo.__version__}+")
 
 
 def test_other_images_cannot_be_compared(table, baseline):

@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
+from zoo.benchmarking.made_by import by_other_code
 from zoo.benchmarking.result import Row, Table
 from zoo.benchmarking.tables import grid
 from zoo.benchmarking.verdict import sign_flip
 from zoo.errors import ZooError
 from zoo.evaluate.labels import LABELS
+from zoo.origin import code_version
 from zoo.runs import write_json
 
 _LEVEL = 0.05  # for all rows of a table together
@@ -138,6 +140,12 @@ def check(tables: Sequence[Table], baseline: Mapping[str, Any]) -> Report:
         baseline: from :func:`read_baseline`.
     """
     fresh, report = {table.name: table for table in tables}, Report([], [])
+    for made in tables:
+        if old := by_other_code(made.origin["made_by"], code_version()):
+            report.problems.append(
+                f"{made.name}: {len(old)} of {len(made.origin['made_by'])} runs were made by "
+                f"other code than this: remove {made.path / 'cells'}"
+            )
     for name, kept in baseline["tables"].items():
         table = fresh.get(name)
         if table is None:
@@ -191,8 +199,15 @@ def _check_table(table: Table, kept: Mapping[str, Any], report: Report) -> None:
     machines = "the same machine" if same else f"another machine ({'; '.join(kept['machines'])})"
     report.lines.append(
         f"### {table.name} beside its baseline\n\n{grid(headers, cells)}\n\nThe baseline is of "
-        f"{machines}.\n"
+        f"{machines}{_other_versions(table, kept)}.\n"
     )
+
+
+def _other_versions(table: Table, kept: Mapping[str, Any]) -> str:
+    """The packages whose versions the baseline does not share."""
+    now, then = table.origin["versions"], kept["versions"]
+    other = [f"{p} {then[p]}, now {now[p]}" for p in now if then.get(p, now[p]) != now[p]]
+    return f", made by other versions: {'; '.join(other)}" if other else ""
 
 
 def _number(value: float | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from backbones import BackboneError, weights_file
 from zoo.benchmarking.combinations import combinations, combine, failure
 from zoo.benchmarking.fan_out import Job, Workplace
+from zoo.benchmarking.made_by import mixed, versions_of
 from zoo.benchmarking.plan import METHODS, Cell, Contestant, Each, Request, cells, contestants
 from zoo.benchmarking.result import Row, Table, compare_with_best, ensemble_rows, single_rows
 from zoo.benchmarking.shelf import Shelf
@@ -219,29 +220,33 @@ def _table(
     rows: list[Row] = single_rows(wanted, shelf, failed, no_weights)
     rows += ensemble_rows(ensembles, missing, wanted, shelf, unmade)
     compare_with_best(rows)
-    origin = _origin(request, wanted, dataset, shelf, request.command(name))
+    origin = _origin(request, rows, wanted, dataset, shelf, request.command(name))
     return Table(label, shelf.folder, rows, origin)
 
 
 def _origin(
-    request: Request, wanted: Sequence[Cell], dataset: Dataset, shelf: Shelf, command: str
+    request: Request,
+    rows: Sequence[Row],
+    wanted: Sequence[Cell],
+    dataset: Dataset,
+    shelf: Shelf,
+    command: str,
 ) -> dict[str, Any]:
     """Where the figures come from."""
-    runs = {c.name: shelf.run(c.name) for c in wanted if shelf.is_done(c.name)}
-    about = [shelf.about(name) for name in runs]
-    records = [run.record for run in runs.values() if run]
+    trained = {c.name: shelf.run(c.name) for c in wanted if shelf.is_done(c.name)}
+    about = [shelf.about(name) for name in trained]
     summary = dataset.summary()
     data = {key: summary[key] for key in ("name", "images", "fingerprint", "split_fingerprint")}
     data |= {split: sum(counts) for split, counts in summary["counts"].items()}
-    versions: dict[str, str] = {}
-    for package in records[0]["versions"]:
-        versions[package] = ", ".join(sorted({r["versions"][package] for r in records}))
+    made_by = {r.name: r.record["versions"] for row in rows for r in row.runs.values()}
     return {
         "command": command,
         "machines": sorted({a["machine"] for a in about}),
-        "versions": versions,
+        "versions": {p: ", ".join(v) for p, v in versions_of(made_by.values()).items()},
+        "made_by": made_by,
+        "mixed": mixed(made_by.values(), shelf.cells),
         "data": {**data, "classes": len(dataset.catalog.classes)},
         "seeds": request.seeds,
         "at_a_time": max(a["at_a_time"] for a in about),
-        "cell_seconds": round(sum(r["seconds"]["total"] for r in records), 3),
+        "cell_seconds": round(sum(r.record["seconds"]["total"] for r in trained.values() if r), 3),
     }

@@ -162,7 +162,8 @@ class Table:
         name: of the benchmark.
         path: its folder, with ``table.md``, ``table.csv``, ``table.json`` and the cells' runs.
         rows: singles by backbone, then ensembles, then soups.
-        origin: command, machine, versions, data and split.
+        origin: command, machines, versions, which run was made by which (``made_by``), a sentence
+            where they differ (``mixed``), data and split.
     """
 
     name: str

@@ -131,13 +131,15 @@ def _millions(count: int | None, digits: int = 2) -> str:
 def _notes(table: Table) -> list[str]:
     origin = table.origin
     notes = [_intervals(table), _comparison(table), _kept(table), *_problems(table)]
+    notes.append(_cell(origin["mixed"]))
     notes.append(
         f"Training: seconds of features (as long as a cell took that computed them), probe and "
         f"fine-tuning, of all members; medians over seeds, as are milliseconds, measured with "
         f"{_plural(origin['at_a_time'], 'training')} at a time. {origin['cell_seconds']:,.0f} s "
         f"for all cells."
     )
-    notes.append(f"{'; '.join(origin['machines'])}. `{_cell(origin['command'])}`")
+    made = ", ".join(f"{package} {found}" for package, found in origin["versions"].items())
+    notes.append(f"{'; '.join(origin['machines'])}; {made}. `{_cell(origin['command'])}`")
     return [note for note in notes if note]
 
 

@@ -19,7 +19,7 @@ _POLL = 1.0  # seconds between two looks at a run that another process is writin
 
 def _cell(job: Mapping[str, Any], line: Line) -> dict[str, Any]:
     """Train a run, or go on with it, and note what its network costs and where it was trained."""
-    from zoo.benchmarking.origin import machine
+    from zoo.origin import machine
     from zoo.train.job import finetune
 
     name, folder = job["name"], Path(job["folder"])
@@ -31,7 +31,8 @@ def _cell(job: Mapping[str, Any], line: Line) -> dict[str, Any]:
         else:
             finetune(name=name, runs=folder, **job["settings"])
     run = Run(folder / name)
-    about = {"machine": machine(), "at_a_time": job["at_a_time"], **_costs(run)}
+    costs = _costs(run)  # loads TensorFlow where nothing was left to train
+    about = {"machine": machine(), "at_a_time": job["at_a_time"], **costs}
     write_json(Path(job["about"]), about)
     return {"seconds": run.record["seconds"]["total"]}
 

@@ -1,0 +1,41 @@
+"""By which versions of zoo and its packages the runs of a table were made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+_UNKNOWN = "not noted"  # by an older zoo
+
+Versions = Mapping[str, str]
+
+
+def versions_of(runs: Iterable[Versions]) -> dict[str, list[str]]:
+    """Package to every version of it that made a run, sorted."""
+    records = list(runs)
+    packages = dict.fromkeys(package for record in records for package in record)
+    return {p: sorted({record.get(p, _UNKNOWN) for record in records}) for p in packages}
+
+
+def mixed(runs: Iterable[Versions], cells: Path) -> str:
+    """A sentence where runs were made by different versions; empty where by the same.
+
+    Args:
+        runs: package to version, of each run.
+        cells: the folder of the runs.
+    """
+    several = {p: found for p, found in versions_of(runs).items() if len(found) > 1}
+    if not several:
+        return ""
+    said = "; ".join(f"{package} {' and '.join(found)}" for package, found in several.items())
+    return f"These rows were made by different versions ({said}): to make all anew, remove {cells}."
+
+
+def by_other_code(runs: Mapping[str, Versions], code: str) -> list[str]:
+    """Names of the runs that zoo's code as it is now has not made.
+
+    Args:
+        runs: name to package to version.
+        code: of :func:`zoo.origin.code_version`.
+    """
+    return [name for name, versions in runs.items() if versions.get("zoo", _UNKNOWN) != code]
