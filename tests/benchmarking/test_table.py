@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -125,6 +126,19 @@ def test_one_seed_has_intervals_over_images_and_says_so(filled, digits_folder, t
     assert len(table.rows) == 3  # nothing to be combined with
     assert {f.over for r in table.rows for f in r.figures.values()} == {"images"}
     assert "† one training: 95% interval over test images" in markdown(table)
+
+
+def test_a_row_of_which_seeds_failed_is_not_taken_for_a_probe(table):
+    def footnote(rows):
+        (said,) = re.findall(r"† one training(.*?):", markdown(replace(table, rows=rows)), re.S)
+        return " ".join(said.split())
+
+    probe, whole = table.rows[0], table.rows[1:]
+    failed = replace(whole[0], runs={0: whole[0].runs[0]}, problems={1: "out of memory"})
+    assert footnote([probe, *whole]) == "(there is no chance in a probe)"
+    other = "of what is no probe, the other seeds are missing"
+    assert footnote([failed, *whole[1:]]) == f"({other})"
+    assert footnote([probe, failed, *whole[1:]]) == f"(there is no chance in a probe; {other})"
 
 
 def test_more_backbones_and_seeds_leave_what_is_there(filled, digits_folder, tmp_path):

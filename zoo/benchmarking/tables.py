@@ -144,7 +144,7 @@ def _notes(table: Table) -> list[str]:
 
 
 def _intervals(table: Table) -> str:
-    single = any(f.over == "images" for row in table.rows for f in row.figures.values())
+    single = [row for row in table.rows if any(f.over == "images" for f in row.figures.values())]
     several = any(f.over == "seeds" for row in table.rows for f in row.figures.values())
     parts = []
     if several:
@@ -152,8 +152,13 @@ def _intervals(table: Table) -> str:
             "In brackets: 95% interval of the mean over seeds (Student's t), on these test images."
         )
     if single:
-        why = " (there is no chance in a probe)" if several else ""
-        parts.append(f"† one training{why}: 95% interval over test images.")
+        why = []
+        if table.origin["seeds"] > 1:
+            probes = [row.variant == "probe" for row in single]
+            why += ["there is no chance in a probe"] if any(probes) else []
+            why += [] if all(probes) else ["of what is no probe, the other seeds are missing"]
+        said = f" ({'; '.join(why)})" if why else ""
+        parts.append(f"† one training{said}: 95% interval over test images.")
     return " ".join(parts)
 
 
