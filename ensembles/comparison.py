@@ -13,7 +13,7 @@ from ensembles.probabilities import log_loss, true_class
 from ensembles.table import PredictionTable, align
 
 _ROUNDS = 2000
-_LEVEL = 0.05
+LEVEL = 0.05
 _FEWEST = 20
 
 
@@ -42,19 +42,12 @@ class Comparison:
     @property
     def by_accuracy(self) -> str:
         """``better``, ``worse`` or ``not distinguishable``, at the 5% level."""
-        if self.p_value >= _LEVEL:
-            return "not distinguishable"
-        return "better" if self.accuracy > 0 else "worse"
+        return in_words(self.accuracy, self.p_value < LEVEL)
 
     @property
     def by_log_loss(self) -> str:
-        """``better``, ``worse``, or ``not distinguishable`` where the interval holds zero.
-
-        Never a difference on fewer than 20 samples: a bootstrap of so few is too sure of itself.
-        """
-        if self.n < _FEWEST or self.low <= 0 <= self.high:
-            return "not distinguishable"
-        return "better" if self.log_loss < 0 else "worse"
+        """``better``, ``worse`` or ``not distinguishable``; see :func:`is_clear`."""
+        return in_words(-self.log_loss, is_clear(self.n, self.low, self.high))
 
     def as_record(self) -> dict[str, Any]:
         """All of it, with the two verdicts, for JSON."""
@@ -89,6 +82,21 @@ def compare(first: PredictionTable, second: PredictionTable, seed: int = 0) -> C
         low=low,
         high=high,
     )
+
+
+def in_words(gain: float, clear: bool) -> str:
+    """``better`` or ``worse`` where a gain is clear, ``not distinguishable`` where it is not."""
+    if not clear:
+        return "not distinguishable"
+    return "better" if gain > 0 else "worse"
+
+
+def is_clear(n: int, low: float, high: float) -> bool:
+    """Whether the 95% interval of a difference, by a bootstrap over n samples, leaves zero out.
+
+    Never on fewer than 20: a bootstrap of so few is too sure of itself.
+    """
+    return n >= _FEWEST and not low <= 0 <= high
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

@@ -55,6 +55,14 @@ def test_several_seeds_must_agree():
     assert judge(base, [table(much), table(more), table(more)]).by_accuracy == "worse"
 
 
+def test_few_images_tell_no_difference_of_losses_over_seeds_either():
+    sure, unsure = [table(np.ones(12, bool), c) for c in (0.9, 0.8)]
+    assert compare(sure, unsure).by_log_loss == "not distinguishable"
+    found = judge([sure, sure], [unsure, unsure])
+    assert found.high < 0
+    assert found.by_log_loss == "not distinguishable"
+
+
 def test_equal_rows_are_not_distinguishable_five_times_in_a_hundred_at_most():
     rng, seen = np.random.default_rng(1), 0
     for _ in range(60):

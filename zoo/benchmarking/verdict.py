@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from ensembles import PredictionTable, align
-from ensembles.comparison import compare, paired_interval
+from ensembles.comparison import LEVEL, compare, in_words, is_clear, paired_interval
 from ensembles.probabilities import true_class
 
-UNCLEAR = "not distinguishable"
-_LEVEL = 0.05
 _ROUNDS = 10_000
 
 
@@ -83,16 +81,15 @@ def judge(first: Sequence[PredictionTable], second: Sequence[PredictionTable]) -
         log_loss=float(loss.mean()),
         low=low,
         high=high,
-        by_accuracy=_said(right.mean(axis=1), p_value < _LEVEL),
-        by_log_loss=_said(-loss.mean(axis=1), not low <= 0 <= high),
+        by_accuracy=_said(right.mean(axis=1), p_value < LEVEL),
+        by_log_loss=_said(-loss.mean(axis=1), is_clear(right.shape[1], low, high)),
     )
 
 
 def _said(gains: np.ndarray, clear: bool) -> str:
     """In words, from the gain of each seed."""
-    if clear and (gains > 0).all():
-        return "better"
-    return "worse" if clear and (gains < 0).all() else UNCLEAR
+    agree = (gains > 0).all() or (gains < 0).all()
+    return in_words(float(gains[0]), bool(clear and agree))
 
 
 def _right(table: PredictionTable) -> np.ndarray:
