@@ -11,6 +11,7 @@ from zoo.cli._common import (
     json_option,
     print_json,
     printable,
+    progress_for,
     runs_option,
 )
 
@@ -84,7 +85,6 @@ def command(
     """
     import zoo
     from zoo.benchmarking.plan import METHODS, pins
-    from zoo.progress import Silent, for_terminal
 
     shared, each = pins(pinned)
     table = zoo.benchmark(
@@ -98,7 +98,7 @@ def command(
         address=address,
         name=name,
         runs=runs,
-        progress=Silent() if as_json else for_terminal(),
+        progress=progress_for(as_json),
         **shared,
     )
     if as_json:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli._common import RunName, json_option, print_json, printable, runs_option
+from zoo.cli._common import RunName, json_option, print_json, printable, progress_for, runs_option
 
 if TYPE_CHECKING:
     from zoo.diagnosis.finding import Finding
@@ -73,7 +73,6 @@ def command(
       zoo diagnose birds --compare-backbones efficientnet-lite1,efficientnet-lite2
     """
     import zoo
-    from zoo.progress import Silent, for_terminal
 
     if page is False and output:
         raise click.UsageError("--output is where the page goes, and --no-report writes none")
@@ -81,7 +80,7 @@ def command(
         page = bool(output) or not as_json
     if page:
         _check_place(run, runs, output)
-    progress = Silent() if as_json else for_terminal()
+    progress = progress_for(as_json)
     diagnosis = zoo.diagnose(
         run,
         runs=runs,

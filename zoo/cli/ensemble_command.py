@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from zoo.cli._common import RunNames, json_option, print_json, runs_option
+from zoo.cli._common import RunNames, json_option, print_json, progress_for, runs_option
 
 
 @click.command("ensemble")
@@ -83,7 +83,6 @@ def command(
       zoo ensemble --members a,b,c --budget-ms 20          # the best that is fast enough
     """
     import zoo
-    from zoo.progress import Silent, for_terminal
 
     run = zoo.ensemble(
         members,
@@ -95,7 +94,7 @@ def command(
         measure=measure,
         name=name,
         runs=runs,
-        progress=Silent() if as_json else for_terminal(),
+        progress=progress_for(as_json),
     )
     if as_json:
         found = run.record["combination"]

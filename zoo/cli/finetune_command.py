@@ -13,6 +13,7 @@ from zoo.cli._common import (
     json_option,
     print_json,
     printable,
+    progress_for,
     runs_option,
     settings_options,
 )
@@ -66,9 +67,7 @@ def command(
       zoo finetune cnn --data digits --blocks 3
       zoo finetune efficientnet --data photos/ --unfreeze none    # seconds
     """
-    from zoo.progress import Silent, for_terminal
-
-    progress = Silent() if as_json else for_terminal()
+    progress = progress_for(as_json)
     if dry_run and resume:
         raise click.UsageError("--dry-run and --resume exclude each other: give one of them")
     if dry_run:

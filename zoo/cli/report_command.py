@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from zoo.cli._common import RunName, json_option, print_json, printable, runs_option
+from zoo.cli._common import RunName, json_option, print_json, printable, progress_for, runs_option
 
 
 @click.command("report")
@@ -37,9 +37,8 @@ def command(
       zoo report a b c --output comparison.html
     """
     import zoo
-    from zoo.progress import Silent, for_terminal
 
-    progress = Silent() if as_json else for_terminal()
+    progress = progress_for(as_json)
     path = zoo.report(names, output=output, runs=runs, diagnose=diagnose, progress=progress)
     if as_json:
         print_json({"page": str(path), "bytes": path.stat().st_size})

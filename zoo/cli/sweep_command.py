@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from zoo.cli._common import BackboneName, DataSource
+from zoo.cli._common import BackboneName, DataSource, progress_for
 from zoo.cli._tune import show, study_options
 
 
@@ -44,12 +44,11 @@ def command(
       mix: [none, cutmix]
     """
     import zoo
-    from zoo.progress import Silent, for_terminal
     from zoo.tuning.space import pins
 
     given = pins(pinned)
     if weights:
         given["weights"] = weights
-    progress = Silent() if as_json else for_terminal()
+    progress = progress_for(as_json)
     study = zoo.sweep(grid, backbone, data, progress=progress, **options, **given)
     show(study, as_json)

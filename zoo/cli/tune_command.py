@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from zoo.cli._common import BackboneName, DataSource
+from zoo.cli._common import BackboneName, DataSource, progress_for
 from zoo.cli._tune import show, study_options
 
 
@@ -64,7 +64,6 @@ def command(
       zoo tune efficientnet --data photos/ --print-space > space.yaml
       zoo tune efficientnet --data photos/ --storage postgresql://host/zoo    # on many machines
     """
-    from zoo.progress import Silent, for_terminal
     from zoo.tuning.space import pins
 
     given = pins(pinned)
@@ -75,7 +74,7 @@ def command(
         return
     import zoo
 
-    progress = Silent() if as_json else for_terminal()
+    progress = progress_for(as_json)
     study = zoo.tune(backbone, data, progress=progress, **options, **given)
     show(study, as_json)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli._common import BackboneName, json_option, print_json, table
+from zoo.cli._common import BackboneName, json_option, print_json, progress_for, table
 
 if TYPE_CHECKING:
     from backbones import Published, Spec
@@ -55,7 +55,6 @@ def fetch(variants: tuple[str, ...], width: float | None, size: int | None, as_j
     """
     import backbones
     from zoo.errors import ZooError
-    from zoo.progress import Silent, for_terminal
 
     given = {} if width is None else {"width": width}
     files = []
@@ -64,7 +63,7 @@ def fetch(variants: tuple[str, ...], width: float | None, size: int | None, as_j
             raise ZooError(f"{name} is trained from scratch: there are no weights to fetch")
         spec, asked, options = backbones.check(name, size=size, options=given)
         files.append((spec, _published(spec, asked, options)))
-    progress = Silent() if as_json else for_terminal()
+    progress = progress_for(as_json)
     rows = []
     for spec, file in files:
         path = backbones.fetch(spec.words_for(file), file, progress.step)

@@ -77,17 +77,15 @@ def _too_high(evidence: Evidence, rows: Rows) -> Finding | None:
     if not (exploded or spoiled or high):
         return None
     against = f", where the probe had {start:.3f}" if start is not None else ""
-    return Finding(
-        title=f"The learning rate {rate:g} is too high.",
+    return _wrong_rate(
+        evidence,
+        "too high",
+        f"Training loss {first['train_loss']:.3f} in the first epoch (guessing has "
+        f"{guessing:.3f}); {'the best' if known else 'no'} validation loss is "
+        f"{f'{reached:.3f}' if known else 'a number'}{against}.",
         cost=0.5,
-        evidence=(
-            f"Training loss {first['train_loss']:.3f} in the first epoch (guessing has "
-            f"{guessing:.3f}); {'the best' if known else 'no'} validation loss is "
-            f"{f'{reached:.3f}' if known else 'a number'}{against}. The usual rate is "
-            f"{_usual(evidence):g}.",
-        ),
+        factor=0.1,
         advice="Train with a tenth of it.",
-        command=again(evidence, f"--learning-rate {rate / 10:g}"),
     )
 
 
@@ -110,16 +108,27 @@ def _too_low(evidence: Evidence, rows: Rows) -> Finding | None:
         )
     if not unmoved:
         return None
-    return Finding(
-        title=f"The learning rate {rate:g} is too low, or nothing can be learned.",
+    return _wrong_rate(
+        evidence,
+        "too low, or nothing can be learned",
+        f"Training loss {first:.3f} in the first epoch and {last:.3f} in the last of {len(rows)}; "
+        f"training accuracy {rows[-1]['train_accuracy']:.3f}.{gained}",
         cost=max(0.02, 1 - rows[-1].get("train_accuracy", 1.0)) if start is None else 0.03,
-        evidence=(
-            f"Training loss {first:.3f} in the first epoch and {last:.3f} in the last of "
-            f"{len(rows)}; training accuracy {rows[-1]['train_accuracy']:.3f}.{gained} "
-            f"The usual rate is {_usual(evidence):g}.",
-        ),
+        factor=10.0,
         advice="Train with ten times as much; zoo diagnose --range-test finds how much.",
-        command=again(evidence, f"--learning-rate {min(10.0, rate * 10):g}"),
+    )
+
+
+def _wrong_rate(
+    evidence: Evidence, how: str, seen: str, *, cost: float, factor: float, advice: str
+) -> Finding:
+    rate = evidence.settings.learning_rate or 0.0
+    return Finding(
+        title=f"The learning rate {rate:g} is {how}.",
+        cost=cost,
+        evidence=(f"{seen} The usual rate is {_usual(evidence):g}.",),
+        advice=advice,
+        command=again(evidence, f"--learning-rate {min(10.0, rate * factor):g}"),
     )
 
 
