@@ -36,7 +36,7 @@ def folded(model: keras.Model, *, inference: bool) -> keras.Model:
         return model
     pairs = _pairs(model, inference)
     done = {id(norm) for norm in pairs.values()}
-    convolution, as_it_is, nothing = _layers()
+    convolution, as_it_is = _folded_convolution(), _as_it_is()
 
     def counterpart(layer: Any) -> Any:
         if not isinstance(layer, keras.layers.Layer):
@@ -45,7 +45,7 @@ def folded(model: keras.Model, *, inference: bool) -> keras.Model:
             return folded(layer, inference=inference)
         if layer in pairs:
             return convolution(layer, pairs[layer])
-        return nothing(name=layer.name) if id(layer) in done else as_it_is(layer)
+        return keras.layers.Identity(name=layer.name) if id(layer) in done else as_it_is(layer)
 
     def called(layer: Any, *inputs: Any, mask: Any = None, **more: Any) -> Any:
         return layer(*inputs, **more)
@@ -94,10 +94,9 @@ def _fits(conv: Any, norm: Any) -> bool:
 
 
 @cache
-def _layers() -> tuple[Any, Any, Any]:
-    """The layers of a folded network; their classes need Keras."""
-    import tensorflow as tf
-    from keras import layers, ops
+def _as_it_is() -> Any:
+    """The class of layers that are not folded; it needs Keras."""
+    from keras import layers
 
     class AsItIs(layers.Layer):
         """A layer of the original, which remembers only the calls of its own network."""
@@ -112,6 +111,15 @@ def _layers() -> tuple[Any, Any, Any]:
 
         def compute_output_spec(self, *inputs: Any) -> Any:
             return self.layer.compute_output_spec(*inputs)
+
+    return AsItIs
+
+
+@cache
+def _folded_convolution() -> Any:
+    """The class of those that are."""
+    import tensorflow as tf
+    from keras import layers, ops
 
     class Folded(layers.Layer):
         """A convolution and the normalization behind it."""
@@ -141,4 +149,4 @@ def _layers() -> tuple[Any, Any, Any]:
         def compute_output_shape(self, shape: Any) -> Any:
             return self.conv.compute_output_shape(shape)
 
-    return Folded, AsItIs, layers.Identity
+    return Folded

@@ -33,6 +33,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,55 +138,69 @@ class Data:
 def run_zoo(job: Job, data: Data, clock: Clock) -> None:
     """What ``zoo finetune`` does, with the probe alone as first point."""
     from zoo.evaluate.inference import Inference
-    from zoo.progress import Silent
-    from zoo.train.member import Inputs, Timings, build_backbone, train_member
-    from zoo.train.plan import resolve
+    from zoo.train.member import build_backbone
 
     split, test = data.split, data.pixels("test")
-    everything = np.arange(len(test))
-
-    def train(unfreeze: str | None, watch: Any = None) -> Any:
-        given = {} if unfreeze is None else {"unfreeze": unfreeze}
-        epochs = {"epochs": job.epochs[0]} if job.epochs else {}
-        inputs = Inputs(
-            resolve(data.settings.changed(**given, **epochs)),
-            data.dataset,
-            data.prepared,
-            features,
-        )
-        return train_member(
-            inputs,
-            backbone,
-            split.train,
-            split.val,
-            checkpoint=checkpoint,
-            timings=Timings(),
-            progress=Silent(),
-            watch=watch,
-        )
-
+    everything, kept = np.arange(len(test)), []
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint, kept = Path(folder, "last.npz"), []
+        checkpoint = Path(folder, "last.npz")
 
         def remember(_row: Any) -> None:
-            with clock.pause(), np.load(checkpoint) as stored:
-                best = sorted((n for n in stored if n[0] == "b"), key=lambda n: int(n[1:]))
-                kept.append([stored[n] for n in best])
+            with clock.pause():
+                kept.append(best_so_far(checkpoint))
 
         clock.start()
         backbone = build_backbone(data.resolved)
         seen, network = np.concatenate([split.train, split.val]), Inference(backbone.model)
         features = np.zeros((len(data.catalog), backbone.model.output_shape[-1]), np.float32)
         features[seen] = network.run(data.prepared.pixels, data.prepared.rows[seen])
-        probe = train("none").probe
+        train = partial(zoo_member, job, data, backbone, features, checkpoint)
+        probe = train(unfreeze="none").probe
         with clock.pause():
             clock.predicted.append(probe.probabilities(network.run(test, everything)))
-        member = train(None, remember)
+        member = train(watch=remember)
     logits = member.classifier.logits
     for weights in kept:  # the weights that zoo would have kept, had it ended with this epoch
         for variable, value in zip(logits.trainable_variables, weights, strict=True):
             variable.assign(value)
         clock.predicted.append(softmax(member.classifier.infer.run(test, everything)))
+
+
+def zoo_member(
+    job: Job,
+    data: Data,
+    backbone: Any,
+    features: np.ndarray,
+    checkpoint: Path,
+    *,
+    unfreeze: str | None = None,
+    watch: Any = None,
+) -> Any:
+    """A training of zoo's, by its defaults but for the epochs that are asked for."""
+    from zoo.progress import Silent
+    from zoo.train.member import Inputs, Timings, train_member
+    from zoo.train.plan import resolve
+
+    changes: dict[str, Any] = {"epochs": job.epochs[0]} if job.epochs else {}
+    changes |= {"unfreeze": unfreeze} if unfreeze else {}
+    resolved = resolve(data.settings.changed(**changes))
+    return train_member(
+        Inputs(resolved, data.dataset, data.prepared, features),
+        backbone,
+        data.split.train,
+        data.split.val,
+        checkpoint=checkpoint,
+        timings=Timings(),
+        progress=Silent(),
+        watch=watch,
+    )
+
+
+def best_so_far(checkpoint: Path) -> list[np.ndarray]:
+    """The weights of lowest validation loss in a checkpoint of zoo's."""
+    with np.load(checkpoint) as stored:
+        best = sorted((n for n in stored if n[0] == "b"), key=lambda n: int(n[1:]))
+        return [stored[n] for n in best]
 
 
 def run_guide(job: Job, data: Data, clock: Clock) -> None:

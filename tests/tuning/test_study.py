@@ -21,7 +21,7 @@ from zoo.tuning.job import enqueue_points
 from zoo.tuning.request import Request, seconds_of
 from zoo.tuning.space import Dimension
 from zoo.tuning.storage import open_storage
-from zoo.tuning.work import begin
+from zoo.tuning.work import Place, begin
 
 FIXED = {"size": 16, "blocks": 1, "filters": 4, "dense_units": 16, "near_duplicates": False}
 QUICK = {**FIXED, "flip": "none", "epochs": 2}
@@ -173,11 +173,8 @@ def open_study(digits_folder, tmp_path):
             resolve(given),
             Request(1, 0, "accuracy", 1, 60.0, False),
             searched or {"l2": Dimension("l2", choices=(0.0, 1e-4))},
+            Place("w", tmp_path / "runs"),
             Silent(),
-            name="w",
-            runs=tmp_path / "runs",
-            storage=None,
-            mlflow=None,
         )
 
     return begun

@@ -85,10 +85,7 @@ def benchmark(
     if name is not None:
         check_name(name)
     found = contestants(request, progress)
-    dataset = load(found[0].any.settings, progress)
-    for sentence in data_remarks(dataset):
-        progress.say(sentence)
-    _check_splits(dataset)
+    dataset = _images(found[0], progress)
     label = name or _label(found[0].any.settings.data)
     no_weights = _without_weights(found, progress)
     wanted = cells(found, seeds, dataset)
@@ -102,11 +99,20 @@ def benchmark(
     return table
 
 
-def _check_splits(dataset: Dataset) -> None:
+def _images(contestant: Contestant, progress: Silent) -> Dataset:
+    """The images and the split that all are compared on.
+
+    Raises:
+        ZooError: there are none to compare by.
+    """
+    dataset = load(contestant.any.settings, progress)
+    for sentence in data_remarks(dataset):
+        progress.say(sentence)
     for split in ("val", "test"):
         if not len(dataset.split.rows(split)):
             what = "validation" if split == "val" else "test"
             raise ZooError(f"there are no {what} images to compare by: add some")
+    return dataset
 
 
 def _label(data: str) -> str:

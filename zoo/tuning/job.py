@@ -39,8 +39,7 @@ from zoo.tuning.space import (
     default_space,
     read_space,
 )
-from zoo.tuning.storage import storage_errors
-from zoo.tuning.work import Work, begin, label_of
+from zoo.tuning.work import Place, Work, begin, label_of
 
 _PROBE_SHARE = 1 / 3  # of the time, at most
 
@@ -108,24 +107,11 @@ def tune(
     pinned = set(settings) | _config_names(config)
     whole = {n: d for n, d in whole.items() if n not in pinned}
     fetch_weights(resolved, progress)
-    work = begin(
-        given,
-        resolved,
-        request,
-        whole,
-        progress,
-        name=name,
-        runs=runs,
-        storage=storage,
-        mlflow=mlflow,
-    )
-    with storage_errors(storage), disk_errors(work.bench.folder), work.bench.gentle_interrupts():
+    place = Place(name, runs, storage, mlflow)
+    work = begin(given, resolved, request, whole, place, progress)
+    with work.under_way():
         _search(work, whole)
-    study = _conclude(work)
-    if not work.bench.stop.is_set():
-        study = _with_runs(study, work, runs, refit=refit, top=top)
-    _publish(study)
-    return study
+    return _finished(work, refit)
 
 
 def sweep(
@@ -165,29 +151,15 @@ def sweep(
     resolved = _checked(given)
     for point in points:
         resolve(given.changed(**point))  # refused now rather than trial after trial
-    label = name or f"sweep-{label_of(resolved)}"
-    work = begin(
-        given,
-        resolved,
-        request,
-        points,
-        progress,
-        name=label,
-        runs=runs,
-        storage=storage,
-        mlflow=mlflow,
-    )
-    with storage_errors(storage), disk_errors(work.bench.folder), work.bench.gentle_interrupts():
+    place = Place(name or f"sweep-{label_of(resolved)}", runs, storage, mlflow)
+    work = begin(given, resolved, request, points, place, progress)
+    with work.under_way():
         enqueue_points(work.book, points)
         _finetune(work, Search(None, dict, None, False, work.log))
     work.spaces = {
         "finetune": {n: Dimension(n, choices=tuple(c)) for n, c in choices_of(points).items()}
     }
-    study = _conclude(work)
-    if not work.bench.stop.is_set():
-        study = _with_runs(study, work, runs, refit=refit, top=top)
-    _publish(study)
-    return study
+    return _finished(work, refit)
 
 
 def _checked(given: Settings) -> Resolved:
@@ -290,6 +262,19 @@ def _enqueue_first(work: Work, space: Space, heads: Mapping[str, Point]) -> None
     work.book.note("begun", True)
 
 
+def _finished(work: Work, refit: bool) -> Study:
+    """What came of it, with runs of the best trials, written down."""
+    from zoo.tuning.page import write_page
+
+    study = _conclude(work)
+    if not work.bench.stop.is_set():
+        study = _with_runs(study, work, refit)
+    with disk_errors(study.path):
+        write_tensorboard(study)
+        write_page(study)
+    return study
+
+
 def _conclude(work: Work) -> Study:
     """What came of it."""
     books = {"probe": work.probes, "finetune": work.book}
@@ -325,25 +310,21 @@ def _complete_probe_rows(study: Study, work: Work) -> None:
             row["settings"] = work.bench.resolved.settings.changed(**tried).as_dict()
 
 
-def _with_runs(
-    study: Study, work: Work, runs: str | Path | None, *, refit: bool, top: int
-) -> Study:
-    """The study with runs of its best trials."""
-    if not refit and top == 1:
+def _with_runs(study: Study, work: Work, whole: bool) -> Study:
+    """The study with runs of its best trials.
+
+    Args:
+        study: all trials.
+        work: what they were made by.
+        whole: whether to train on training and validation images together.
+    """
+    bench, top, runs = work.bench, work.request.top, work.place.runs
+    if not whole and top == 1:
         return study
-    bench = work.bench
     rows = result.diverse(study, bench.val_labels, top) if top > 1 else [study.best]
     made = {}
     for row in rows:
-        run = refit_run(study, row, work.book, bench, runs=runs, whole=refit)
+        run = refit_run(study, row, work.book, bench, runs=runs, whole=whole)
         if run is not None:
             made[row["trial"]] = run
     return replace(study, runs=made)
-
-
-def _publish(study: Study) -> None:
-    from zoo.tuning.page import write_page
-
-    with disk_errors(study.path):
-        write_tensorboard(study)
-        write_page(study)

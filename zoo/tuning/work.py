@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,10 +30,21 @@ from zoo.tuning.space import HEAD, Point, Space
 from zoo.tuning.storage import import_optuna, open_storage, storage_errors
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a study and the runs of its best trials go; see :func:`zoo.tune`."""
+
+    name: str | None = None
+    runs: str | Path | None = None
+    storage: str | None = None
+    mlflow: str | None = None
+
+
 @dataclass
 class Work:
     """A study under way."""
 
+    place: Place
     name: str
     bench: Bench
     request: Request
@@ -39,6 +52,17 @@ class Work:
     probes: Book | None
     spaces: dict[str, Space]
     mlflow: Mlflow | None
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Trials are made within the block: Ctrl-C ends it after the epoch.
+
+        Raises:
+            ZooError: the storage or the disk fails.
+        """
+        bench, storage = self.bench, self.place.storage
+        with storage_errors(storage), disk_errors(bench.folder), bench.gentle_interrupts():
+            yield
 
     def rows(self) -> list[Row]:
         """All trials."""
@@ -67,12 +91,8 @@ def begin(
     resolved: Resolved,
     request: Request,
     searched: Space | list[Point],
+    place: Place,
     progress: Silent,
-    *,
-    name: str | None,
-    runs: str | Path | None,
-    storage: str | None,
-    mlflow: str | None,
 ) -> Work:
     """Look at the data, then open the study, or refuse to go on with another one.
 
@@ -80,23 +100,23 @@ def begin(
         given, resolved: settings that are the same in all trials, as given and as decided.
         request: how to search.
         searched: a space, or the points of a sweep.
+        place: where it is kept.
         progress: shows the steps.
-        name, runs, storage, mlflow: see :func:`zoo.tune`.
 
     Raises:
         ZooError: a study of this name is of something else, or there is nothing to compare by.
     """
-    name = check_name(name or label_of(resolved))
+    name = check_name(place.name or label_of(resolved))
     dataset = load(resolved.settings, progress)
     for sentence in data_remarks(dataset):
         progress.say(sentence)
     if not len(dataset.split.val):
         raise ZooError("there are no validation images to compare trials by: add some")
-    logged = Mlflow(mlflow, name) if mlflow else None
-    folder = runs_dir(runs) / "studies" / name
-    kept = open_storage(storage, folder)
+    logged = Mlflow(place.mlflow, name) if place.mlflow else None
+    folder = runs_dir(place.runs) / "studies" / name
+    kept = open_storage(place.storage, folder)
     probing = _probing(resolved, request, searched)
-    with storage_errors(storage, opening=True):
+    with storage_errors(place.storage, opening=True):
         book = _book(kept, name, request, resolved)
         identify(book, name, identity_of(given, resolved, dataset, request, searched, probing))
         probes = None
@@ -108,7 +128,7 @@ def begin(
     bench = Bench(
         given, resolved, dataset, request.metric, folder, request.jobs, progress, deadline
     )
-    return Work(name, bench, request, book, probes, {}, logged)
+    return Work(place, name, bench, request, book, probes, {}, logged)
 
 
 def _probing(resolved: Resolved, request: Request, searched: Space | list[Point]) -> bool:
