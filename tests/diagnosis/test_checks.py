@@ -20,6 +20,7 @@ from zoo.diagnosis.classes import balanced_gain
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Outcome
 from zoo.diagnosis.fitting import check_fit
+from zoo.diagnosis.images import check_files
 from zoo.diagnosis.inputs import check_input
 from zoo.diagnosis.larger import check_backbones
 from zoo.diagnosis.sharpness import blur_effect, check_sharpness
@@ -59,6 +60,26 @@ def test_the_order_of_grey_channels_is_all_one(photographs: Evidence) -> None:
     outcome = check_input(painted(photographs, grey))
     assert outcome.state == "clear"
     assert "grey" in outcome.says
+
+
+@pytest.mark.parametrize(
+    ("side", "advice"),
+    [
+        (8, "Get larger originals, or train at --size 32."),  # what Lite0 takes at least
+        (31, "Get larger originals, or train at --size 32."),
+        (500, "Get larger originals, or remove them."),  # 500 px for most, and 20 for the others
+    ],
+)
+def test_small_images_are_not_to_be_trained_at_a_size_that_the_network_cannot_take(
+    photographs: Evidence, side: int, advice: str
+) -> None:
+    small = painted(photographs, photographs.prepared.pixels)
+    sizes = np.full_like(photographs.seen.sizes, side)
+    sizes[:50] = min(side, 20)
+    small.__dict__["seen"] = replace(photographs.seen, sizes=sizes)
+    (finding,) = check_files(small).findings
+    assert "far smaller than the network's 96 px" in finding.title
+    assert finding.advice == advice
 
 
 def test_blurred_images_are_listed(photographs: Evidence) -> None:

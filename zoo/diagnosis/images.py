@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+import backbones
 from zoo.diagnosis.evidence import SEED, Evidence
 from zoo.diagnosis.finding import Finding, Outcome, Shown, counted, outcome, unknown
 from zoo.diagnosis.fitting import difference
@@ -47,11 +48,19 @@ def check_files(evidence: Evidence) -> Outcome:
     )
     for wrong, what, advice, least in kinds:
         if wrong.sum() > least * count:
-            middle = int(np.median(side))
-            smaller = f", or train at --size {middle}" if middle < wanted else ", or remove them"
-            advice = advice or f"Get larger originals{smaller}."
+            advice = advice or f"Get larger originals{_or_else(evidence, int(np.median(side)))}."
             findings.append(_files(evidence, wrong, what, advice))
     return outcome("files", f"{count} usable images, {len(catalog.bad)} not", findings)
+
+
+def _or_else(evidence: Evidence, side: int) -> str:
+    """What else to do about small images, where the shorter side of all has this median."""
+    name, wanted = evidence.settings.backbone, evidence.run.view[0]
+    if side >= wanted:
+        return ", or remove them"
+    # a module takes images of its own size
+    size = wanted if name.startswith("hub:") else max(side, backbones.get(name).min_size)
+    return f", or train at --size {size}" if size < wanted else ""
 
 
 def _files(evidence: Evidence, wrong: np.ndarray, what: str, advice: str) -> Finding:
