@@ -247,3 +247,20 @@ except backbones.BackboneError as error:
     assert "refused" in sentence  # the reason, without the address
     for way in ("--weights FILE", "--weights none", "efficientnet-lite0"):
         assert way in sentence
+
+
+def test_a_source_of_weights_is_known_by_its_content_wherever_it_lies(tmp_path):
+    file, module = tmp_path / "a.h5", tmp_path / "module"
+    file.write_bytes(b"weights")
+    (module / "variables").mkdir(parents=True)
+    (module / "saved_model.pb").write_bytes(b"graph")
+    (module / "variables" / "variables.data").write_bytes(b"values")
+    of_file, of_module = (backbones.source_identity(s) for s in (str(file), f"hub:{module}"))
+    file.rename(tmp_path / "b.h5")
+    module.rename(tmp_path / "moved")
+    assert backbones.source_identity(str(tmp_path / "b.h5")) == of_file
+    assert backbones.source_identity(f"hub:{tmp_path / 'moved'}") == of_module
+    (tmp_path / "moved" / "variables" / "variables.data").write_bytes(b"others")
+    assert backbones.source_identity(f"hub:{tmp_path / 'moved'}") not in {of_module, of_file}
+    for name in ("imagenet", "none", "hub:https://tfhub.dev/a/b/1", str(file)):
+        assert backbones.source_identity(name) == name
