@@ -6,18 +6,20 @@ at most three bits always do. A candidate counts when the grey thumbnails really
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Iterator
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from zoo.data.decode import THUMB
 from zoo.data.inspect import Inspection
 
 MIN_CORRELATION = 0.998
 MAX_DIFFERENCE = 13.0  # mean absolute difference of grey thumbnails: 5% brighter white is 12.75
 _BANDS = 4
 _CROWD = 64
+_PIECE = 8192  # thumbnails that are worked on at a time
 
 
 def groups(seen: Inspection, near: bool = True) -> np.ndarray:
@@ -27,37 +29,62 @@ def groups(seen: Inspection, near: bool = True) -> np.ndarray:
         seen: the inspection of the images.
         near: also near copies, not only equal contents.
     """
-    _, exact = np.unique(seen.digests, return_inverse=True)
-    n = len(exact)
-    order = np.argsort(exact, kind="stable")
-    same = exact[order][1:] == exact[order][:-1]
-    pairs = [np.stack([order[:-1][same], order[1:][same]], axis=1)]
-    if near and n:
-        pairs.append(_near_pairs(seen.thumbs))
-    edges = np.concatenate(pairs)
-    graph = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(n, n))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
+    _, numbers = np.unique(seen.digests, return_inverse=True)
+    if near and len(numbers):
+        numbers = _join_near(numbers, seen.thumbs)
+    # numbered as they come
+    _, first, numbers = np.unique(numbers, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[numbers].astype(np.int64)
 
 
-def _near_pairs(thumbs: np.ndarray) -> np.ndarray:
-    """Index pairs of near copies, of shape (m, 2)."""
-    bands = _difference_hash(thumbs)
-    flat = thumbs.reshape(len(thumbs), -1).astype(np.float32)
-    candidates: set[tuple[int, int]] = set()
-    for band in range(_BANDS):
-        buckets: dict[int, list[int]] = defaultdict(list)
-        for i, value in enumerate(bands[:, band].tolist()):
-            buckets[value].append(i)
-        for members in buckets.values():
-            candidates.update(_pairs(members, flat))
-    if not candidates:
-        return np.empty((0, 2), np.int64)
-    left, right = np.array(sorted(candidates)).T
-    agree = np.zeros(len(left), bool)
-    for start in range(0, len(left), 65536):
-        part = slice(start, start + 65536)
-        agree[part] = _agree(flat[left[part]], flat[right[part]])
-    return np.stack([left[agree], right[agree]], axis=1)
+def _join_near(numbers: np.ndarray, thumbs: np.ndarray) -> np.ndarray:
+    """Group numbers in which near copies, too, share one."""
+    coarse, brightness, bands = _looks(thumbs)
+    waiting: list[np.ndarray] = []
+    for left, right in _candidates(brightness, bands):
+        maybe = (numbers[left] != numbers[right]) & _may_agree(coarse[left], coarse[right])
+        left, right = left[maybe], right[maybe]
+        agree = _agree(_flat(thumbs[left]), _flat(thumbs[right]))
+        if agree.any():
+            waiting.append(np.stack([left[agree], right[agree]]))
+        # joined now and then: what is in one group need not be compared
+        if sum(pairs.shape[1] for pairs in waiting) > len(thumbs):
+            numbers, waiting = _joined(numbers, waiting), []
+    return _joined(numbers, waiting)
+
+
+def _joined(numbers: np.ndarray, pairs: list[np.ndarray]) -> np.ndarray:
+    """Group numbers after the groups of each pair of images, of shape (2, m), became one."""
+    if not pairs:
+        return numbers
+    left, right = numbers[np.concatenate(pairs, axis=1)]
+    size = int(numbers.max()) + 1
+    graph = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(size, size))
+    return np.asarray(connected_components(graph, directed=False)[1][numbers])
+
+
+def _looks(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Coarse patterns (n, 16), mean brightness (n,) and difference hashes (n, 4)."""
+    pieces = [thumbs[i : i + _PIECE] for i in range(0, len(thumbs), _PIECE)]
+    coarse = np.concatenate([_coarse(piece) for piece in pieces])
+    brightness = np.concatenate([_flat(piece).mean(axis=1) for piece in pieces])
+    return coarse, brightness, np.concatenate([_difference_hash(piece) for piece in pieces])
+
+
+def _flat(thumbs: np.ndarray) -> np.ndarray:
+    return thumbs.reshape(-1, THUMB * THUMB).astype(np.float32)
+
+
+def _coarse(thumbs: np.ndarray) -> np.ndarray:
+    """The thumbnails' patterns, of mean 0 and length 1, on a 4 x 4 grid: float32 (n, 16).
+
+    No two of them are further apart than the patterns themselves.
+    """
+    flat = _flat(thumbs)
+    flat -= flat.mean(axis=1, keepdims=True)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
+    blocks = flat.reshape(-1, 4, 4, 4, 4).sum(axis=(2, 4))
+    return blocks.reshape(-1, 16) / 4
 
 
 def _difference_hash(thumbs: np.ndarray) -> np.ndarray:
@@ -69,16 +96,30 @@ def _difference_hash(thumbs: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(bits).view(np.uint16)
 
 
-def _pairs(members: list[int], flat: np.ndarray) -> set[tuple[int, int]]:
-    """Pairs to look at within a bucket; in a crowded one only neighbours in mean brightness."""
-    if len(members) <= _CROWD:
-        return {(a, b) for i, a in enumerate(members) for b in members[i + 1 :]}
-    means = flat[members].mean(axis=1)
-    ranked = np.array(members)[np.argsort(means, kind="stable")].tolist()
-    near = {
-        (a, b) for i, a in enumerate(ranked) for b in ranked[i + 1 : i + 1 + _CROWD // 2] if a != b
-    }
-    return {(min(p), max(p)) for p in near}
+def _candidates(
+    brightness: np.ndarray, bands: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Index pairs to look at, some at a time: all that share a band of the hash.
+
+    Where many share it, only neighbours in mean brightness.
+    """
+    places = np.arange(len(bands))
+    for band in bands.T:
+        order = np.lexsort((brightness, band))
+        _, counts = np.unique(band, return_counts=True)
+        end = np.repeat(np.cumsum(counts), counts)
+        reach = np.repeat(np.where(counts > _CROWD, _CROWD // 2, _CROWD), counts)
+        for step in range(1, _CROWD):
+            first = np.flatnonzero((places + step < end) & (step <= reach))
+            for start in range(0, len(first), _PIECE):
+                some = first[start : start + _PIECE]
+                yield order[some], order[some + step]
+
+
+def _may_agree(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """False where the coarse patterns (m, 16) alone tell that the thumbnails do not agree."""
+    # unit vectors: |a - b|^2 = 2 - 2 times their correlation; a tenth more for rounding
+    return np.asarray(np.square(a - b).sum(axis=1) <= 1.1 * (2 - 2 * MIN_CORRELATION))
 
 
 def _agree(a: np.ndarray, b: np.ndarray) -> np.ndarray:
