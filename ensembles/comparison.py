@@ -115,7 +115,7 @@ def paired_interval(difference: np.ndarray, seed: int) -> tuple[float, float]:
         seed: of the draws.
     """
     rng, n = np.random.default_rng(seed), len(difference)
-    step = max(1, int(4e6 / n))  # bounds the memory of the draws
+    step = max(1, int(5e5 / n))  # bounds the memory of the draws
     means = [
         difference[rng.integers(0, n, (min(step, _ROUNDS - start), n))].mean(axis=1)
         for start in range(0, _ROUNDS, step)

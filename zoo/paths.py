@@ -14,7 +14,7 @@ from pathlib import Path
 
 from zoo.errors import disk_errors
 
-_ABANDONED = 86_400.0  # seconds after which an unfinished folder of the cache has no owner
+_ABANDONED = 86_400.0  # seconds after which what is unfinished in the cache has no owner
 
 
 def runs_dir(given: str | Path | None = None) -> Path:
@@ -33,6 +33,22 @@ def cache_dir() -> Path:
     return user_path(os.environ.get("ZOO_CACHE") or Path(base) / "zoo")
 
 
+def remove_abandoned(folder: Path, pattern: str = ".*") -> None:
+    """Remove from a folder of the cache what killed processes left unfinished a day ago or longer.
+
+    Args:
+        folder: of the cache; nothing happens where it is not there.
+        pattern: of the names, as in ``Path.glob``.
+    """
+    for old in folder.glob(pattern):
+        with contextlib.suppress(OSError):  # another process is doing the same
+            if time.time() - old.stat().st_mtime > _ABANDONED:
+                if old.is_dir():
+                    shutil.rmtree(old, ignore_errors=True)
+                else:
+                    old.unlink()
+
+
 @contextlib.contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """A temporary folder that becomes ``target`` when the block ends well, and vanishes otherwise.
@@ -44,9 +60,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     """
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        for old in target.parent.glob(f".{glob.escape(target.name)}.*"):
-            if time.time() - old.stat().st_mtime > _ABANDONED:
-                shutil.rmtree(old, ignore_errors=True)  # of a killed process
+        remove_abandoned(target.parent, f".{glob.escape(target.name)}.*")
         hidden = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         folder = hidden / target.name  # inside, since mkdtemp gives no rights to anybody else
         try:

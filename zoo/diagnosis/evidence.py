@@ -24,6 +24,7 @@ from zoo.settings import Settings
 
 if TYPE_CHECKING:
     from backbones import Backbone
+    from zoo.train.arrays import Rows, Table
 
 SEED = 0
 _FOLDS = 5
@@ -118,7 +119,7 @@ class Evidence:
         return prepare(self.catalog, size, fit, self._progress)
 
     @cached_property
-    def features(self) -> np.ndarray | None:
+    def features(self) -> Rows | None:
         """Features of the frozen backbone, float32 of shape (n, d); None from random weights."""
         if self.settings.weights == "none":
             return None
@@ -159,7 +160,7 @@ class Evidence:
         self,
         labels: np.ndarray,
         weights: np.ndarray | None = None,
-        features: np.ndarray | None = None,
+        features: Table | None = None,
         l2: float | None = None,
     ) -> np.ndarray:
         """Out-of-fold probabilities of a linear head.

@@ -15,6 +15,7 @@ from ensembles.probabilities import true_class
 from zoo.diagnosis.evidence import USUAL_L2, Evidence
 from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
 from zoo.evaluate.metrics import wilson
+from zoo.train.arrays import Table
 from zoo.train.calibrate import softmax
 
 _FEWEST = 50
@@ -70,7 +71,8 @@ def _rival(evidence: Evidence) -> tuple[PredictionTable, float]:
     """What a linear head predicts for images that are judged, and its penalty."""
     from zoo.train.probe import choose_head, soft_targets
 
-    x, split, labels = evidence.features, evidence.dataset.split, evidence.catalog.labels
+    x: Table | None = evidence.features
+    split, labels = evidence.dataset.split, evidence.catalog.labels
     if x is None:
         x = evidence.seen.thumbs.reshape(len(labels), -1).astype(np.float32)
     if evidence.judged.split == "oof":

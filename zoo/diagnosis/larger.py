@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 import backbones
 from ensembles.comparison import Comparison, compare
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
 from zoo.errors import ZooError
 from zoo.progress import Silent
+from zoo.train.arrays import Rows
 
 _FEWEST = 100
 
@@ -80,7 +79,7 @@ def check_backbones(evidence: Evidence, names: Sequence[str], progress: Silent) 
     return outcome("backbones", says, [finding])
 
 
-def _features(evidence: Evidence, name: str, progress: Silent) -> np.ndarray:
+def _features(evidence: Evidence, name: str, progress: Silent) -> Rows:
     from zoo.keras_setup import import_keras
     from zoo.train.features import frozen_features
     from zoo.train.member import build_backbone

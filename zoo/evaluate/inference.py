@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,9 @@ class Inference:
 
     Args:
         model: takes float RGB of shape (b, height, width, 3) in 0..255.
+
+    Attributes:
+        outputs: shape of what it gives for one image.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -32,7 +36,7 @@ class Inference:
             return quick(tf.cast(batch, tf.float32), training=False)
 
         self._infer = infer
-        self._outputs = model.output_shape[1:]
+        self.outputs: tuple[int, ...] = model.output_shape[1:]
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """Outputs for uint8 or float RGB of shape (b, height, width, 3) in 0..255."""
@@ -59,10 +63,23 @@ class Inference:
         Returns:
             float32 of shape (n, outputs).
         """
-        result = np.empty((len(rows), *self._outputs), np.float32)
+        result = np.empty((len(rows), *self.outputs), np.float32)
+        done = 0
+        for batch in self.batches(pixels, rows, progress, step):
+            result[done : done + len(batch)] = batch
+            done += len(batch)
+        return result
+
+    def batches(
+        self,
+        pixels: np.ndarray,
+        rows: np.ndarray,
+        progress: Silent | None = None,
+        step: str = "predict",
+    ) -> Iterator[np.ndarray]:
+        """What :meth:`run` gives, a batch at a time: float32 of shape (b, outputs)."""
         with (progress or Silent()).step(step, len(rows)) as advance:
             for start in range(0, len(rows), BATCH):
                 chunk = rows[start : start + BATCH]
-                result[start : start + len(chunk)] = self(pixels[chunk])
+                yield np.ascontiguousarray(self(pixels[chunk]), np.float32)
                 advance(len(chunk))
-        return result

@@ -176,10 +176,10 @@ def _draws(labels: np.ndarray, p: np.ndarray, seed: int) -> dict[str, np.ndarray
     found: dict[str, list[np.ndarray]] = {name: [] for name in weighted}
     step = max(1, int(4e6 / n))  # bounds the memory of the weights
     for start in range(0, rounds, step):
-        count = min(step, rounds - start)
+        weights = np.empty((min(step, rounds - start), n))
         # how often each image is drawn; counting draws is ten times faster than a multinomial
-        drawn = rng.integers(0, n, (count, n)) + n * np.arange(count)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=count * n).reshape(count, n) * 1.0
+        for row in weights:
+            row[:] = np.bincount(rng.integers(0, n, n), minlength=n)
         for name, function in weighted.items():
             found[name].append(function(weights))
     return {name: np.concatenate(values) for name, values in found.items()}

@@ -15,18 +15,22 @@ import numpy as np
 from backbones import Backbone
 from zoo.data.prepare import Prepared
 from zoo.evaluate.inference import Inference
-from zoo.paths import cache_dir, new_file
+from zoo.paths import cache_dir, new_file, remove_abandoned
 from zoo.progress import Silent
+from zoo.train.arrays import Rows
 
 
-def frozen_features(backbone: Backbone, prepared: Prepared, progress: Silent) -> np.ndarray:
+def frozen_features(backbone: Backbone, prepared: Prepared, progress: Silent) -> Rows:
     """Features of all samples of the catalogue: float32 of shape (n, d).
 
     See :func:`features_file`.
     """
-    file = features_file(backbone, prepared, progress)
-    features: np.ndarray = np.load(file, allow_pickle=False, mmap_mode="r")
-    return np.asarray(features[prepared.rows])
+    return rows_of(features_file(backbone, prepared, progress), prepared.rows)
+
+
+def rows_of(file: Path, rows: np.ndarray) -> Rows:
+    """Rows of a file of features, still to be read."""
+    return Rows(np.load(file, allow_pickle=False, mmap_mode="r"), rows)
 
 
 def features_file(backbone: Backbone, prepared: Prepared, progress: Silent) -> Path:
@@ -43,16 +47,18 @@ def features_file(backbone: Backbone, prepared: Prepared, progress: Silent) -> P
     file = _place(prepared, backbone.spec.name, str(backbone.digest), backbone.model.compute_dtype)
     if not _is_stored(file, len(prepared.pixels)):
         rows = np.arange(len(prepared.pixels))
-        features = Inference(backbone.model).run(prepared.pixels, rows, progress, "features")
-        header = {"descr": "<f4", "fortran_order": False, "shape": features.shape}
-        # np.save to a path hides why it failed; writing bytes says that the disk is full
+        network = Inference(backbone.model)
+        header = {"descr": "<f4", "fortran_order": False, "shape": (len(rows), *network.outputs)}
+        remove_abandoned(file.parent)
+        # as they come, because all of them may be more than memory holds
         with new_file(file) as temporary, temporary.open("wb") as out:
             np.lib.format.write_array_header_1_0(out, header)
-            out.write(features.data)
+            for batch in network.batches(prepared.pixels, rows, progress, "features"):
+                out.write(batch.data)
     return file
 
 
-def stored_features(prepared: Prepared, name: str, digest: str, dtype: str) -> np.ndarray | None:
+def stored_features(prepared: Prepared, name: str, digest: str, dtype: str) -> Rows | None:
     """Features that an earlier command computed, read without building the network.
 
     Args:
@@ -65,10 +71,7 @@ def stored_features(prepared: Prepared, name: str, digest: str, dtype: str) -> n
         float32 of shape (n, d), or None where they are not there.
     """
     file = _place(prepared, name, digest, dtype)
-    if not _is_stored(file, len(prepared.pixels)):
-        return None
-    features: np.ndarray = np.load(file, allow_pickle=False, mmap_mode="r")
-    return np.asarray(features[prepared.rows])
+    return rows_of(file, prepared.rows) if _is_stored(file, len(prepared.pixels)) else None
 
 
 def _place(prepared: Prepared, *parts: str) -> Path:

@@ -16,6 +16,7 @@ from ensembles.calibration import fit_temperature
 from zoo.data.dataset import Dataset
 from zoo.data.prepare import Prepared
 from zoo.progress import Silent
+from zoo.train.arrays import Rows
 from zoo.train.augment import Policy, TrainingImages, derived_seed
 from zoo.train.calibrate import softmax
 from zoo.train.classifier import (
@@ -54,13 +55,14 @@ class Inputs:
         resolved: settings.
         data: images with labels and split.
         prepared: their pixels.
-        features: of the frozen backbone, float32 of shape (n, d); None from scratch.
+        features: of the frozen backbone, float32 of shape (n, d), read when they are asked for;
+            None from scratch.
     """
 
     resolved: Resolved
     data: Dataset
     prepared: Prepared
-    features: np.ndarray | None
+    features: Rows | None
 
     @property
     def labels(self) -> np.ndarray:
@@ -106,7 +108,7 @@ class Member:
         A probe's follow from the features that are there; the network need not run again.
         """
         if self.probe is not None and inputs.features is not None:
-            return self.probe.logits(inputs.features[rows])
+            return self.probe.logits(inputs.features.take(rows))
         prepared = inputs.prepared
         return self.classifier.infer.run(prepared.pixels, prepared.rows[rows], progress)
 
@@ -184,8 +186,9 @@ def train_member(
     if inputs.features is not None:
         with timings.stage("probe"):
             head = _probe(inputs, inputs.features, train, val, weights)
-            start_loss, accuracy = validation.judge(head.logits(inputs.features[val]))
-            stages["probe"] = {"val_loss": start_loss, "val_accuracy": accuracy, "l2": head.l2}
+            start_loss, accuracy = validation.judge(head.logits(inputs.features.take(val)))
+            judged = {"val_loss": start_loss, "val_accuracy": accuracy}
+            stages["probe"] = {**judged, "l2": head.l2, "passes": head.passes}
     classifier = make_classifier(backbone, head, inputs.classes, settings.dropout)
     best_epoch, history = 0, []
     if not inputs.resolved.probe_only:
@@ -244,7 +247,7 @@ def refit_member(
         with timings.stage("probe"):
             l2 = _middle([fold.stages["probe"]["l2"] for fold in folds])
             targets = soft_targets(labels[rows], inputs.classes, 0.0)
-            features = inputs.features[rows]
+            features = inputs.features.take(rows)
             l1, _ = settings.head_penalties
             head = fit_head(features, targets, l1=l1, l2=l2, sample_weight=weights)
     classifier = make_classifier(backbone, head, inputs.classes, settings.dropout)
@@ -286,16 +289,16 @@ def unfreeze(resolved: Resolved, classifier: Classifier, head: Head | None) -> N
 
 
 def _probe(
-    inputs: Inputs, features: np.ndarray, train: np.ndarray, val: np.ndarray, weights: np.ndarray
+    inputs: Inputs, features: Rows, train: np.ndarray, val: np.ndarray, weights: np.ndarray
 ) -> Head:
     settings = inputs.resolved.settings
     targets = soft_targets(inputs.labels[train], inputs.classes, 0.0)
     l1, l2 = settings.head_penalties
     if l2 is not None:
-        return fit_head(features[train], targets, l1=l1, l2=l2, sample_weight=weights)
+        return fit_head(features.take(train), targets, l1=l1, l2=l2, sample_weight=weights)
     head, _ = choose_head(
-        (features[train], targets),
-        (features[val], inputs.labels[val]),
+        (features.take(train), targets),
+        (features.take(val), inputs.labels[val]),
         l1=l1,
         sample_weight=weights,
     )

@@ -12,12 +12,14 @@ gives exact zeros. (Linear probing before fine-tuning: Kumar et al. 2022, arXiv 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 from threadpoolctl import threadpool_limits
+
+from zoo.train.arrays import Table, assembled, pieces
 
 # from nearly unregularized to features all but ignored
 L2_GRID = (1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
@@ -35,6 +37,7 @@ class Head:
         kernel: float32 of shape (d, k).
         bias: float32 of shape (k,).
         l2: the strength it was fitted with.
+        passes: times that fitting it went over the features, which is what its time depends on.
     """
 
     mean: np.ndarray
@@ -42,14 +45,28 @@ class Head:
     kernel: np.ndarray
     bias: np.ndarray
     l2: float
+    passes: int = 0
 
-    def logits(self, features: np.ndarray) -> np.ndarray:
+    def logits(self, features: Table) -> np.ndarray:
         """Logits, float32 of shape (n, k), of features of shape (n, d)."""
-        return ((features - self.mean) / self.scale) @ self.kernel + self.bias
+        return self._of_standardized(standardized(features, self.mean, self.scale))
 
-    def probabilities(self, features: np.ndarray) -> np.ndarray:
+    def probabilities(self, features: Table) -> np.ndarray:
         """Class probabilities, float32 of shape (n, k), of features of shape (n, d)."""
-        return np.exp(log_softmax(self.logits(features), axis=1)).astype(np.float32)
+        return _softmax(self.logits(features))
+
+    def _of_standardized(self, z: np.ndarray) -> np.ndarray:
+        return z @ self.kernel + self.bias
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    return np.exp(log_softmax(logits, axis=1)).astype(np.float32)
+
+
+def standardized(features: Table, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """The features as a head sees them: float32 of shape (n, d), see :func:`assembled`."""
+    parts = ((piece - mean) / scale for piece in pieces(features))
+    return assembled(parts, features.shape)
 
 
 def soft_targets(labels: np.ndarray, classes: int, smoothing: float) -> np.ndarray:
@@ -61,22 +78,29 @@ def soft_targets(labels: np.ndarray, classes: int, smoothing: float) -> np.ndarr
     return one_hot * (1.0 - smoothing) + smoothing / classes
 
 
-def standardization(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def standardization(features: Table) -> tuple[np.ndarray, np.ndarray]:
     """Mean of each feature and one scale for all: shapes (d,) and (d,).
 
     One scale, because pretrained features that vary more also matter more: a scale for each was
     measured to cost 0.02 to 0.03 of validation log loss.
     """
-    mean = features.mean(axis=0, dtype=np.float64)
     # in pieces: the whole in float64 would be the peak of a training's memory
-    pieces = (features[i : i + _PIECE] - mean for i in range(0, len(features), _PIECE))
-    variance = sum(float(np.vdot(piece, piece)) for piece in pieces) / features.size
-    scale = max(variance**0.5, 1e-6)
+    total = np.zeros((0, features.shape[1]))
+    for piece in pieces(features):
+        # row after row, whatever the pieces
+        total = np.concatenate([total, piece]).sum(axis=0, dtype=np.float64, keepdims=True)
+    mean = total[0] / len(features)
+    squares, centred = 0.0, np.empty((min(_PIECE, len(features)), len(mean)))
+    for start in range(0, len(features), _PIECE):
+        piece = features[start : start + _PIECE]
+        part = np.subtract(piece, mean, out=centred[: len(piece)])
+        squares += float(np.vdot(part, part))
+    scale = max((squares / features.size) ** 0.5, 1e-6)
     return mean.astype(np.float32), np.full(len(mean), scale, np.float32)
 
 
 def fit_head(
-    features: np.ndarray,
+    features: Table,
     targets: np.ndarray,
     *,
     l1: float,
@@ -93,19 +117,55 @@ def fit_head(
         sample_weight: float of shape (n,), mean 1; uniform where None.
         start: head to start from, for instance the next stronger ``l2``; it also gives the
             standardization.
+
+    Raises:
+        ZooError: there are many features, and the disk is full.
     """
     mean, scale = (start.mean, start.scale) if start else standardization(features)
-    z = features - mean
-    z /= scale
-    shape = (z.shape[1], targets.shape[1])
-    kernel = start.kernel if start else np.zeros(shape, np.float32)
-    bias = start.bias if start else np.log(np.maximum(targets.mean(axis=0), 1e-6))
-    weight = np.ones(len(z)) if sample_weight is None else sample_weight
-    smooth = _objective(z, targets, weight.astype(np.float32) / len(z), l2)
-    # threads wait for each other in small products: measured sixteen times slower on a busy machine
-    with threadpool_limits(1 if z.size * targets.shape[1] < _LARGE else None):
-        kernel, bias = (_minimize_l1 if l1 > 0 else _minimize)(smooth, kernel, bias, l1)
-    return Head(mean, scale, kernel.astype(np.float32), bias.astype(np.float32), l2)
+    return _Problem.of(features, targets, sample_weight, mean, scale).solved(l1, l2, start)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What heads of any penalty are fitted to.
+
+    Attributes:
+        z: float32 of shape (n, d), standardized features.
+        targets: of shape (n, k).
+        weight: float32 of shape (n,), sum 1.
+        mean, scale: what ``z`` was standardized with.
+    """
+
+    z: np.ndarray
+    targets: np.ndarray
+    weight: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        features: Table,
+        targets: np.ndarray,
+        sample_weight: np.ndarray | None,
+        mean: np.ndarray,
+        scale: np.ndarray,
+    ) -> _Problem:
+        z = standardized(features, mean, scale)
+        weight = np.ones(len(z)) if sample_weight is None else sample_weight
+        return cls(z, targets, weight.astype(np.float32) / len(z), mean, scale)
+
+    def solved(self, l1: float, l2: float, start: Head | None) -> Head:
+        shape = (self.z.shape[1], self.targets.shape[1])
+        kernel = start.kernel if start else np.zeros(shape, np.float32)
+        bias = start.bias if start else np.log(np.maximum(self.targets.mean(axis=0), 1e-6))
+        smooth = _objective(self.z, self.targets, self.weight, l2)
+        # threads wait for each other in small products: measured sixteen times slower on a busy
+        # machine
+        with threadpool_limits(1 if self.z.size * self.targets.shape[1] < _LARGE else None):
+            kernel, bias, passes = (_minimize_l1 if l1 > 0 else _minimize)(smooth, kernel, bias, l1)
+        kernel, bias = kernel.astype(np.float32), bias.astype(np.float32)
+        return Head(self.mean, self.scale, kernel, bias, l2, passes)
 
 
 Objective = Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray, np.ndarray]]
@@ -125,29 +185,31 @@ def _objective(z: np.ndarray, targets: np.ndarray, weight: np.ndarray, l2: float
     return evaluate
 
 
-def _search(function: Callable, start: np.ndarray, bounds: list | None = None) -> np.ndarray:
+def _search(
+    function: Callable, start: np.ndarray, bounds: list | None = None
+) -> tuple[np.ndarray, int]:
+    """Where the function is lowest, and how often it was asked."""
     options = {"maxiter": _MAX_ITERATIONS, "maxcor": 20, "ftol": 1e-7, "gtol": 1e-5}
     found = minimize(function, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    x: np.ndarray = found.x
-    return x
+    return found.x, int(found.nfev)
 
 
 def _minimize(
     smooth: Objective, kernel: np.ndarray, bias: np.ndarray, _l1: float
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, int]:
     size = kernel.size
 
     def function(x: np.ndarray) -> tuple[float, np.ndarray]:
         value, dk, db = smooth(x[:size].reshape(kernel.shape), x[size:])
         return value, np.concatenate([dk.ravel(), db]).astype(np.float64)
 
-    x = _search(function, np.concatenate([kernel.ravel(), bias]).astype(np.float64))
-    return x[:size].reshape(kernel.shape), x[size:]
+    x, passes = _search(function, np.concatenate([kernel.ravel(), bias]).astype(np.float64))
+    return x[:size].reshape(kernel.shape), x[size:], passes
 
 
 def _minimize_l1(
     smooth: Objective, kernel: np.ndarray, bias: np.ndarray, l1: float
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, int]:
     size = kernel.size
 
     def function(x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -160,13 +222,13 @@ def _minimize_l1(
     flat = kernel.ravel()
     start = np.concatenate([np.maximum(flat, 0), np.maximum(-flat, 0), bias]).astype(np.float64)
     bounds = [(0, None)] * (2 * size) + [(None, None)] * bias.size
-    x = _search(function, start, bounds)
-    return (x[:size] - x[size : 2 * size]).reshape(kernel.shape), x[2 * size :]
+    x, passes = _search(function, start, bounds)
+    return (x[:size] - x[size : 2 * size]).reshape(kernel.shape), x[2 * size :], passes
 
 
 def choose_head(
-    train: tuple[np.ndarray, np.ndarray],
-    val: tuple[np.ndarray, np.ndarray],
+    train: tuple[Table, np.ndarray],
+    val: tuple[Table, np.ndarray],
     *,
     l1: float,
     sample_weight: np.ndarray | None = None,
@@ -180,18 +242,27 @@ def choose_head(
         sample_weight: of the training samples.
 
     Returns:
-        The head of lowest validation log loss, and (l2, validation log loss) of all tried.
+        The head of lowest validation log loss, with the passes of all that were tried, and (l2,
+        validation log loss) of these.
+
+    Raises:
+        ZooError: there are many features, and the disk is full.
     """
+    mean, scale = standardization(train[0])
+    problem = _Problem.of(*train, sample_weight, mean, scale)
+    judged = standardized(val[0], mean, scale)
     tried: list[tuple[float, float]] = []
     best = head = None
+    passes = 0
     rows = np.arange(len(val[1]))
     for l2 in L2_GRID:
-        head = fit_head(*train, l1=l1, l2=l2, sample_weight=sample_weight, start=head)
-        p = head.probabilities(val[0])[rows, val[1]]
+        head = problem.solved(l1, l2, start=head)
+        passes += head.passes
+        p = _softmax(head._of_standardized(judged))[rows, val[1]]
         tried.append((l2, float(-np.log(np.maximum(p, 1e-12)).mean())))
         if tried[-1][1] <= min(loss for _, loss in tried):
             best = head
         elif tried[-1][1] > 1.02 * min(loss for _, loss in tried):
             break  # along the path the loss falls and then rises; this is the rise
     assert best is not None
-    return best, tried
+    return replace(best, passes=passes), tried

@@ -19,6 +19,8 @@ from zoo.data.prepare import prepare
 from zoo.errors import ZooError
 from zoo.runs import write_json
 from zoo.settings import Settings
+from zoo.train.arrays import assembled, pieces
+from zoo.train.features import rows_of
 from zoo.train.member import sample_weights
 from zoo.train.probe import Head, choose_head, fit_head, soft_targets
 from zoo.tuning.bench import Bench
@@ -59,9 +61,10 @@ def load_features(bench: Bench) -> Features:
     assert settings.size is not None
     prepared = prepare(dataset.catalog, settings.size, settings.fit, bench.progress)
     file = _known(bench, prepared.key) or _computed(bench)
-    features = np.load(file, mmap_mode="r", allow_pickle=False)
+    features = rows_of(file, prepared.rows)
     labels, split = dataset.catalog.labels, dataset.split
-    train, val = (features[prepared.rows[rows]] for rows in (split.train, split.val))
+    parts = (features.take(rows) for rows in (split.train, split.val))
+    train, val = (assembled(pieces(part), part.shape) for part in parts)
     classes = len(dataset.catalog.classes)
     return Features(train, val, labels[split.train], labels[split.val], classes)
 
