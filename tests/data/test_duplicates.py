@@ -11,7 +11,7 @@ from sklearn.datasets import load_sample_images
 
 from zoo.data import builtin
 from zoo.data.decode import thumbnail
-from zoo.data.duplicates import _near_pairs, groups
+from zoo.data.duplicates import _agree, _candidates, _flat, _looks, _may_agree, groups
 from zoo.data.inspect import Inspection, inspect
 from zoo.data.sources import scan
 from zoo.progress import Silent
@@ -156,10 +156,48 @@ def test_thousands_of_images_with_one_hash_give_few_pairs_and_still_all_copies()
     scales = np.repeat(np.linspace(0.3, 1.0, 50), 100)
     thumbs = np.rint(255 * pattern * scales[:, None, None]).astype(np.uint8)
     thumbs = thumbs[rng.permutation(5000)]
-    pairs = _near_pairs(thumbs)
+    _, brightness, bands = _looks(thumbs)
     # of twelve million; without a bound, three million would agree
-    assert len(pairs) <= 5000 * 32 * 4
-    assert (pairs[:, 0] < pairs[:, 1]).all()
+    looked_at = sum(len(left) for left, _ in _candidates(brightness, bands))
+    assert 4950 * 32 * 4 < looked_at <= 5000 * 32 * 4
     found = groups(of_thumbs(thumbs))
     _, kinds = np.unique(thumbs.reshape(5000, -1), axis=0, return_inverse=True)
     assert all(len(set(found[kinds == kind])) == 1 for kind in range(50))
+
+
+def varied(count: int) -> np.ndarray:
+    """Thumbnails of a few pictures, each as it is, brighter, or more or less noisy."""
+    rng = np.random.default_rng(3)
+    pictures = rng.integers(0, 256, (count // 8, 16, 16))
+    noise = rng.normal(size=(count, 16, 16)) * rng.choice([0, 2, 4, 8], count)[:, None, None]
+    light = rng.choice([1.0, 1.04, 0.9], count)[:, None, None]
+    return np.clip(pictures[rng.integers(0, len(pictures), count)] * light + noise, 0, 255).astype(
+        np.uint8
+    )
+
+
+def test_what_agrees_is_never_ruled_out_by_its_coarse_pattern():
+    thumbs = varied(200)
+    coarse, flat = _looks(thumbs)[0], _flat(thumbs)
+    left, right = np.triu_indices(len(thumbs), 1)
+    agree, maybe = _agree(flat[left], flat[right]), _may_agree(coarse[left], coarse[right])
+    assert (agree <= maybe).all()
+    assert 100 < agree.sum() <= maybe.sum() < 0.1 * len(left)
+
+
+def test_groups_are_those_of_comparing_all_that_share_a_band():
+    thumbs = varied(300)
+    bands, flat = _looks(thumbs)[2], _flat(thumbs)
+    left, right = np.triu_indices(len(thumbs), 1)
+    pairs = (bands[left] == bands[right]).any(axis=1) & _agree(flat[left], flat[right])
+    wanted = np.arange(len(thumbs))
+    for a, b in zip(left[pairs], right[pairs], strict=True):
+        wanted[wanted == wanted[b]] = wanted[a]
+    found = groups(of_thumbs(thumbs))
+    same, really = (numbers[left] == numbers[right] for numbers in (found, wanted))
+    np.testing.assert_array_equal(same, really)
+    assert 10 < len(set(found)) < 250
+    # numbered as they come
+    _, first = np.unique(found, return_index=True)
+    assert (np.diff(first) > 0).all()
+    assert found[0] == 0

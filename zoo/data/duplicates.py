@@ -29,7 +29,7 @@ def groups(seen: Inspection, near: bool = True) -> np.ndarray:
         seen: the inspection of the images.
         near: also near copies, not only equal contents.
     """
-    _, numbers = np.unique(seen.digests, return_inverse=True)
+    _, numbers = np.unique(seen.digests.astype("S64"), return_inverse=True)
     if near and len(numbers):
         numbers = _join_near(numbers, seen.thumbs)
     # numbered as they come

@@ -89,43 +89,51 @@ def _memory_file(catalog: Catalog) -> Path:
     return cache_dir() / "inspected" / f"{hashlib.sha256(identity).hexdigest()[:16]}.npz"
 
 
-def _recall(file: Path) -> tuple[dict[str, tuple[str, int]], dict[str, np.ndarray]]:
-    """What was seen before: id to (stat key, row), and the arrays that the rows are of.
+def _recall(file: Path) -> dict[str, np.ndarray]:
+    """What was seen before: ids, stat keys and the arrays of an inspection, all of one length.
 
-    Both are empty where nothing usable is stored. All is read at once, because another command
+    They are empty where nothing usable is stored. All is read at once, because another command
     may replace the file at any time.
     """
     names = ["ids", "keys", *(field.name for field in fields(Inspection))]
     try:
         with np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in names}
-        keys = zip(arrays["ids"].tolist(), arrays["keys"].tolist(), strict=True)
-        return {sample: (key, row) for row, (sample, key) in enumerate(keys)}, arrays
+        if len({len(array) for array in arrays.values()}) == 1:
+            return arrays
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):
-        return {}, {}
+        pass
+    return {name: np.zeros(0, "<U1") for name in names}
+
+
+def _unchanged(
+    catalog: Catalog, keys: np.ndarray, stored: dict[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the catalogue whose files are as they were, and their rows in what is stored."""
+    ids, old = np.array(catalog.ids, np.str_), stored["ids"]
+    if not len(old):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    # both are sorted; in arrays, because dictionaries would take several times the memory
+    place = np.minimum(np.searchsorted(old, ids), len(old) - 1)
+    same = (old[place] == ids) & (stored["keys"][place] == keys) & (keys != "")
+    return np.flatnonzero(same), place[same]
 
 
 def inspect(catalog: Catalog, progress: Silent) -> Inspection:
     """Read every file of the catalogue that is new or changed since the last time."""
     file = _memory_file(catalog)
-    known, stored = _recall(file)
-    paths = [catalog.path(i) for i in range(len(catalog))]
-    with ThreadPoolExecutor(workers()) as pool:
-        keys = list(pool.map(_stat_key, paths, chunksize=_CHUNK))
-    old = [known.get(s, ("", -1)) for s in catalog.ids]
-    rows = np.array(
-        [row if key and key == k else -1 for (key, row), k in zip(old, keys, strict=True)]
-    )
+    keys, stored = np.array(_stat_keys(catalog), np.str_), _recall(file)
+    rows, places = _unchanged(catalog, keys, stored)
     result = _blank(len(catalog))
-    if (rows >= 0).any():
-        for name, array in vars(result).items():
-            array[rows >= 0] = stored[name][rows[rows >= 0]]
-    fresh = np.flatnonzero(rows < 0)
+    for name, array in vars(result).items():
+        if len(rows):
+            array[rows] = stored.pop(name)[places]
+    fresh = np.setdiff1d(np.arange(len(catalog)), rows)
     if fresh.size:
-        _read(paths, fresh, result, progress)
+        _read(catalog, fresh, result, progress)
         with new_file(file) as temporary:
             # what could not be read is tried again: permissions change no modification time
-            lasting = np.where(result.digests == "", "", np.array(keys))
+            lasting = np.where(result.digests == "", "", keys)
             np.savez(temporary, ids=np.array(catalog.ids), keys=lasting, **vars(result))
     return result
 
@@ -139,12 +147,22 @@ def _blank(n: int) -> Inspection:
     )
 
 
-def _read(paths: list[Path], rows: np.ndarray, into: Inspection, progress: Silent) -> None:
+def _stat_keys(catalog: Catalog) -> list[str]:
+    keys: list[str] = []
+    with ThreadPoolExecutor(workers()) as pool:
+        # some at a time: all at once, paths and futures would take as much memory as images
+        for start in range(0, len(catalog), _CHUNK):
+            rows = range(start, min(start + _CHUNK, len(catalog)))
+            keys.extend(pool.map(_stat_key, map(catalog.path, rows)))
+    return keys
+
+
+def _read(catalog: Catalog, rows: np.ndarray, into: Inspection, progress: Silent) -> None:
     with progress.step("scan", len(rows)) as advance, ThreadPoolExecutor(workers()) as pool:
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]
             for row, seen in zip(
-                chunk, pool.map(_inspect_file, [paths[i] for i in chunk]), strict=True
+                chunk, pool.map(_inspect_file, map(catalog.path, chunk)), strict=True
             ):
                 into.digests[row], into.thumbs[row] = seen[0], seen[1]
                 into.sizes[row], into.reasons[row] = seen[2:4], seen[4]
@@ -177,4 +195,4 @@ def usable(catalog: Catalog, seen: Inspection) -> tuple[Catalog, Inspection]:
                 f"class {name!r} has {'one usable image' if counts[index] else 'no usable image'}"
                 f"{some}: at least two are needed, ten are a start"
             )
-    return kept, seen.take(good)
+    return kept, seen.take(good) if bad else seen

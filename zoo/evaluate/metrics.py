@@ -175,8 +175,9 @@ def _draws(labels: np.ndarray, p: np.ndarray, seed: int) -> dict[str, np.ndarray
     weighted = {name: make(labels, p) for name, make in _WEIGHTED.items()}
     found: dict[str, list[np.ndarray]] = {name: [] for name in weighted}
     step = max(1, int(4e6 / n))  # bounds the memory of the weights
+    room = np.empty((min(step, rounds), n))
     for start in range(0, rounds, step):
-        weights = np.empty((min(step, rounds - start), n))
+        weights = room[: rounds - start]
         # how often each image is drawn; counting draws is ten times faster than a multinomial
         for row in weights:
             row[:] = np.bincount(rng.integers(0, n, n), minlength=n)

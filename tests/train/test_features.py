@@ -1,0 +1,66 @@
+"""Frozen features: written as they come, kept, and nothing left of what was interrupted."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import backbones
+from zoo.data.dataset import load
+from zoo.data.prepare import Prepared, prepare
+from zoo.evaluate.inference import Inference
+from zoo.progress import Silent
+from zoo.settings import Settings
+from zoo.train.features import features_file, frozen_features, stored_features
+
+OPTIONS = {"blocks": 2, "filters": 4, "dense_units": 8}
+
+
+@pytest.fixture(scope="module")
+def backbone() -> backbones.Backbone:
+    return backbones.build("cnn", size=16, weights="none", options=OPTIONS)
+
+
+@pytest.fixture
+def prepared(digits_folder: Path) -> Prepared:
+    settings = Settings.of({"backbone": "cnn", "data": str(digits_folder)})
+    return prepare(load(settings, Silent()).catalog, 16, "squash", Silent())
+
+
+def test_the_file_is_that_of_all_features_saved_at_once(backbone, prepared, tmp_path):
+    file = features_file(backbone, prepared, Silent())
+    rows = np.arange(len(prepared.pixels))
+    whole = Inference(backbone.model).run(prepared.pixels, rows)
+    assert (whole.dtype, whole.shape) == (np.float32, (180, 8))
+    np.save(tmp_path / "whole.npy", whole)
+    assert file.read_bytes() == (tmp_path / "whole.npy").read_bytes()
+    assert [p.name for p in file.parent.iterdir()] == [file.name]
+
+
+def test_features_are_given_in_the_order_of_the_catalogue(backbone, prepared):
+    digest, dtype = str(backbone.digest), backbone.model.compute_dtype
+    assert stored_features(prepared, "cnn", digest, dtype) is None
+    features = frozen_features(backbone, prepared, Silent())
+    whole = Inference(backbone.model).run(prepared.pixels, prepared.rows)
+    np.testing.assert_allclose(features[:], whole, atol=1e-5)
+    found = stored_features(prepared, "cnn", digest, dtype)
+    np.testing.assert_array_equal(found[:], features[:])
+
+
+def test_an_interrupted_pass_leaves_nothing_and_a_killed_ones_file_goes_in_time(
+    backbone, prepared, tmp_path
+):
+    class Interrupting(Silent):
+        def step(self, name, total):
+            raise KeyboardInterrupt
+
+    folder = tmp_path / "cache" / "features"
+    folder.mkdir(parents=True)
+    for name, age in ((".7-7.killed.npy", 90_000), (".8-8.running.npy", 60)):
+        (folder / name).write_bytes(b"half")
+        os.utime(folder / name, (time.time() - age,) * 2)
+    with pytest.raises(KeyboardInterrupt):
+        features_file(backbone, prepared, Interrupting())
+    assert [p.name for p in folder.iterdir()] == [".8-8.running.npy"]
