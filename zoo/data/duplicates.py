@@ -41,15 +41,17 @@ def _join_near(numbers: np.ndarray, thumbs: np.ndarray) -> np.ndarray:
     """Group numbers in which near copies, too, share one."""
     coarse, brightness, bands = _looks(thumbs)
     waiting: list[np.ndarray] = []
+    count = 0
     for left, right in _candidates(brightness, bands):
         maybe = (numbers[left] != numbers[right]) & _may_agree(coarse[left], coarse[right])
         left, right = left[maybe], right[maybe]
         agree = _agree(_flat(thumbs[left]), _flat(thumbs[right]))
         if agree.any():
             waiting.append(np.stack([left[agree], right[agree]]))
+            count += int(agree.sum())
         # joined now and then: what is in one group need not be compared
-        if sum(pairs.shape[1] for pairs in waiting) > len(thumbs):
-            numbers, waiting = _joined(numbers, waiting), []
+        if count > len(thumbs):
+            numbers, waiting, count = _joined(numbers, waiting), [], 0
     return _joined(numbers, waiting)
 
 
