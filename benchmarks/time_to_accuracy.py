@@ -178,6 +178,7 @@ def zoo_member(
 ) -> Any:
     """A training of zoo's, by its defaults but for the epochs that are asked for."""
     from zoo.progress import Silent
+    from zoo.train.arrays import Rows
     from zoo.train.member import Inputs, Timings, train_member
     from zoo.train.plan import resolve
 
@@ -185,7 +186,7 @@ def zoo_member(
     changes |= {"unfreeze": unfreeze} if unfreeze else {}
     resolved = resolve(data.settings.changed(**changes))
     return train_member(
-        Inputs(resolved, data.dataset, data.prepared, features),
+        Inputs(resolved, data.dataset, data.prepared, Rows(features, np.arange(len(features)))),
         backbone,
         data.split.train,
         data.split.val,
