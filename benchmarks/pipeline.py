@@ -186,7 +186,7 @@ def step_rows(bench: Bench) -> tuple[list[tuple[str, np.ndarray]], np.ndarray]:
     parts = [
         ("forward", forward),
         ("backward", backward - forward),
-        ("optimizer, metrics and the loop of Keras", fed_the_same - backward),
+        ("optimizer and metrics", fed_the_same - backward),
         ("average of the weights", average),
         ("reading and augmenting, beside it all", fed - fed_the_same),
     ]

@@ -118,10 +118,14 @@ def test_figures_of_other_code_are_not_judged_by(digits_folder, tmp_path):
     record["versions"] |= {"zoo": "0.0.1+abc", "numpy": "1.0"}
     file.write_text(json.dumps(record))
     old = made(tmp_path / "a", digits_folder, SKILL)
-    (problem,) = check([old], record_of([fresh])).problems
+    better = made(tmp_path / "b", digits_folder, {**SKILL, "full": 5.0})
+    (problem,) = check([old], record_of([better])).problems
     assert problem == (
         f"digits: 1 of 6 runs were made by other code than this: remove {old.path / 'cells'}"
     )
+    with pytest.raises(zoo.ZooError, match="1 of 6 runs were made by other code"):
+        write_baseline(tmp_path / "b.json", [old])
+    assert not (tmp_path / "b.json").exists()
     now = fresh.origin["versions"]
     sentence = (
         f"These rows were made by different versions (numpy 1.0 and {now['numpy']}; zoo 0.0.1+abc "

@@ -9,6 +9,7 @@ import pytest
 from zoo.train.augment import (
     Policy,
     TrainingImages,
+    _colour,
     batch_count,
     derived_seed,
     training_dataset,
@@ -79,9 +80,10 @@ def test_every_policy_gives_full_batches_in_the_range_of_pixels(augment, mix):
     [
         (Policy("none", "none", "none"), 16),
         (Policy("light", "cutmix", "horizontal"), 4),
+        (Policy("standard", "mixup", "horizontal"), 16),
         (Policy("strong", "both", "both"), 2),
     ],
-    ids=["plain", "light", "all"],
+    ids=["plain", "light", "standard", "all"],
 )
 def test_an_epoch_is_a_function_of_its_seed_and_number(policy, cores, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
@@ -161,7 +163,7 @@ def flipped(policy: Policy, axis: int, n: int = 32) -> float:
     ("augment", "flip", "along_x", "along_y"),
     [
         ("light", "none", False, False),
-        ("strong", "none", False, False),
+        ("standard", "none", False, False),
         ("light", "horizontal", True, False),
         ("light", "both", True, True),
     ],
@@ -192,6 +194,20 @@ def test_area_shape_and_place_of_the_crops_are_drawn_apart():
     for one, other in ((area, ratio), (place, area), (place, ratio), (left, top)):
         # left and top both have more room in smaller crops
         assert abs(np.corrcoef(one, other)[0, 1]) < 0.3
+
+
+def test_brightness_and_contrast_reach_their_limits_and_are_drawn_apart():
+    # one colour above and another below: their mean is moved by brightness, the gap by contrast
+    halves = np.where(np.arange(SIZE)[:, None, None] < SIZE // 2, 100.0, 140.0).astype(np.float32)
+    pixels = np.broadcast_to(halves, (400, SIZE, SIZE, 3))
+    change = _colour(0.1, 0.2)
+    seen = np.asarray(change(pixels))
+    top, bottom = seen[:, 0, 0, 0], seen[:, -1, 0, 0]
+    shift, factor = (top + bottom) / 2 - 120, (bottom - top) / 40
+    assert [shift.min(), shift.max()] == pytest.approx([-25.5, 25.5], abs=1)
+    assert [factor.min(), factor.max()] == pytest.approx([0.8, 1.2], abs=0.02)
+    assert abs(np.corrcoef(shift, factor)[0, 1]) < 0.15
+    np.testing.assert_allclose(seen, seen[:, :, :1, :1].repeat(SIZE, 2).repeat(3, 3), atol=1e-4)
 
 
 def plain(n: int) -> TrainingImages:

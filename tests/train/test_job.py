@@ -156,8 +156,14 @@ def test_killed_training_resumes_to_the_same_metrics(digits_folder, tmp_path):
         train(digits_folder, name="k", runs=runs, **hard)
     with pytest.raises(zoo.ZooError, match="begun with epochs 6, not 7"):
         zoo.finetune(resume=True, name="k", runs=runs, epochs=7)
+    unfinished = runs / ".k.partial" / "run.json"
+    begun = json.loads(unfinished.read_text())
+    begun["versions"]["zoo"] = "0.0.1+old"
+    unfinished.write_text(json.dumps(begun))
     resumed = zoo.finetune(resume=True, name="k", runs=runs)
     assert resumed.metrics == whole.metrics
+    now = whole.record["versions"]
+    assert resumed.record["versions"] == {**now, "zoo": f"0.0.1+old, then {now['zoo']}"}
     assert [p.name for p in runs.iterdir()] == ["k"]
 
 

@@ -56,8 +56,6 @@ def test_blocks_that_are_not_trained_have_no_rate():
 def test_the_rate_scales_the_very_step_of_each_variable(name):
     made = classifier()
     optimizer = make_optimizer(name, 0.1, layer_rates(made, 0.5), clip=1e9)
-    if name == "adamw":
-        optimizer.weight_decay = 0.0  # decays all by the same, see below
     moved = steps(made, optimizer)
     # Nesterov's first step is 1 + momentum times the rate; the adaptive ones go by the rate alone
     whole = {"sgd": 0.19, "adam": 0.1, "adamw": 0.1, "rmsprop": 0.1 / np.sqrt(0.1)}[name]
@@ -72,6 +70,18 @@ def test_without_decay_all_steps_are_those_of_the_plain_optimizer():
     plain = keras.optimizers.AdamW(0.01, weight_decay=1e-4, global_clipnorm=1.0)
     for ours, theirs in zip(layerwise.values(), steps(other, plain).values(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-8)
+
+
+def test_the_decay_is_that_of_keras_whatever_the_rate_of_the_block():
+    made, other = classifier(), classifier()
+    rates = layer_rates(made, 0.5)
+    ours = make_optimizer("adamw", 10.0, rates)
+    moved = steps(made, ours, gradient=0.0)  # nothing but the decay moves them
+    plain = keras.optimizers.AdamW(10.0, weight_decay=1e-4, global_clipnorm=1.0)
+    theirs = steps(other, plain, gradient=0.0)
+    assert max(float(abs(step).max()) for step in moved.values()) > 1e-4
+    for mine, his in zip(moved.values(), theirs.values(), strict=True):
+        np.testing.assert_allclose(mine, his, rtol=1e-6, atol=1e-9)
 
 
 def test_the_gradient_is_clipped_to_its_norm_over_all_variables():

@@ -102,9 +102,11 @@ def write_baseline(path: Path, tables: Sequence[Table]) -> None:
     """Write the file.
 
     Raises:
-        ZooError: a row has no figures: what is missing must not become the rule.
+        ZooError: a row has no figures, or is of other code than this: neither must become the rule.
     """
     for table in tables:
+        if said := _by_other_code(table):
+            raise ZooError(said)
         for row in table.rows:
             if row.problems:
                 why = next(iter(row.problems.values()))
@@ -140,16 +142,12 @@ def check(tables: Sequence[Table], baseline: Mapping[str, Any]) -> Report:
         baseline: from :func:`read_baseline`.
     """
     fresh, report = {table.name: table for table in tables}, Report([], [])
-    for made in tables:
-        if old := by_other_code(made.origin["made_by"], code_version()):
-            report.problems.append(
-                f"{made.name}: {len(old)} of {len(made.origin['made_by'])} runs were made by "
-                f"other code than this: remove {made.path / 'cells'}"
-            )
     for name, kept in baseline["tables"].items():
         table = fresh.get(name)
         if table is None:
             report.problems.append(f"{name}: the table was not produced")
+        elif said := _by_other_code(table):
+            report.problems.append(said)
         elif table.origin["data"]["split_fingerprint"] != kept["split_fingerprint"]:
             report.problems.append(
                 f"{name}: images or split are not those of the baseline, so that nothing can be "
@@ -163,6 +161,18 @@ def check(tables: Sequence[Table], baseline: Mapping[str, Any]) -> Report:
         else:
             _check_table(table, kept, report)
     return report
+
+
+def _by_other_code(table: Table) -> str:
+    """A sentence where runs of a table are not of zoo's code as it is now; empty where all are."""
+    made = table.origin["made_by"]
+    old = by_other_code(made, code_version())
+    if not old:
+        return ""
+    return (
+        f"{table.name}: {len(old)} of {len(made)} runs were made by other code than this: remove "
+        f"{table.path / 'cells'}"
+    )
 
 
 def _check_table(table: Table, kept: Mapping[str, Any], report: Report) -> None:

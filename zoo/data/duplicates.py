@@ -61,7 +61,7 @@ def _joined(numbers: np.ndarray, pairs: list[np.ndarray]) -> np.ndarray:
         return numbers
     left, right = numbers[np.concatenate(pairs, axis=1)]
     size = int(numbers.max()) + 1
-    graph = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(size, size))
+    graph = coo_array((np.ones(len(left), bool), (left, right)), shape=(size, size))
     return np.asarray(connected_components(graph, directed=False)[1][numbers])
 
 

@@ -12,6 +12,7 @@ not depend on which thread is faster.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import random
@@ -129,10 +130,10 @@ def _colour(brightness: float, contrast: float) -> Callable[[Any], Any]:
     import tensorflow as tf
 
     cv = keras_cv.layers
-    first = cv.RandomBrightness(brightness, value_range=_RANGE, seed=_draw(), dtype="float32")
-    second = cv.RandomContrast(_RANGE, contrast, seed=_draw(), dtype="float32")
+    first = cv.RandomBrightness(brightness, value_range=_RANGE, dtype="float32")
+    second = cv.RandomContrast(_RANGE, contrast, dtype="float32")
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=_can_compile())
     def change(images: Any, shifts: Any, factors: Any) -> Any:
         return second.augment_images(first.augment_images(images, shifts), factors)
 
@@ -142,6 +143,19 @@ def _colour(brightness: float, contrast: float) -> Callable[[Any], Any]:
         return change(images, shifts, second.get_random_transformation_batch(count))
 
     return draw_and_change
+
+
+@functools.cache
+def _can_compile() -> bool:
+    """Whether this TensorFlow has XLA for the processor; some builds do not."""
+    import tensorflow as tf
+
+    try:
+        with tf.device("CPU"):
+            tf.function(lambda x: x + 1.0, jit_compile=True)(tf.zeros(1))
+    except tf.errors.OpError:
+        return False
+    return True
 
 
 def _cutmix() -> keras.layers.Layer:

@@ -114,8 +114,17 @@ class State:
 
     def finished(self, plan: Plan, judge: Validation | Ending) -> bool:
         """Whether all epochs are done or patience is out."""
-        waited = self.next_epoch - self.best_epoch
-        return self.next_epoch >= _last(plan, judge) or 0 < plan.patience <= waited
+        return self.next_epoch >= _last(plan, judge) or 0 < plan.patience <= self._waited
+
+    @property
+    def _waited(self) -> int:
+        """Epochs since the best one.
+
+        The start is none of them: epochs that get better and better count, though none beats the
+        probe yet, which many do only when the rate is low.
+        """
+        losses = [row["val_loss"] for row in self.history if "val_loss" in row]
+        return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
 
 def _last(plan: Plan, judge: Validation | Ending) -> int:

@@ -159,13 +159,21 @@ def _complete_record(
             )
     if resolved.settings.folds:
         _fold_rows(dataset, resolved.settings)  # refused now rather than after all features
+    about = environment()
+    about["versions"] = _both(record.get("versions", {}), about["versions"])
     return {
         **record,
         "resumed": begun is not None,
         "classes": list(dataset.catalog.classes),
         "data": data,
-        **environment(),
+        **about,
     }
+
+
+def _both(begun: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """Versions that a run was made by, where it may have been begun by others."""
+    before = {package: begun.get(package, version) for package, version in now.items()}
+    return {p: v if before[p] == v else f"{before[p]}, then {v}" for p, v in now.items()}
 
 
 def _train(

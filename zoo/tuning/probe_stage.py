@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from backbones import source_identity
 from zoo.data.prepare import prepare
 from zoo.errors import ZooError
 from zoo.runs import write_json
@@ -74,7 +75,8 @@ def _known(bench: Bench, key: str) -> Path | None:
     try:
         found = json.loads((bench.folder / "features.json").read_text("utf-8"))
         file = Path(found["file"])
-        return file if found["key"] == key and file.is_file() else None
+        known = found["key"] == key and found["weights"] == _weights(bench) and file.is_file()
+        return file if known else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -89,10 +91,15 @@ def _computed(bench: Bench) -> Path:
     with worker(job, bench.folder / "features.log") as made:
         answer = next(made.answers(lambda: None), {})
         if "done" in answer:
-            write_json(bench.folder / "features.json", answer["done"])
+            done = {**answer["done"], "weights": _weights(bench)}
+            write_json(bench.folder / "features.json", done)
             return Path(answer["done"]["file"])
         why = answer.get("error") or made.why(made.end())
     raise ZooError(f"the features could not be computed: {why}")
+
+
+def _weights(bench: Bench) -> str:
+    return source_identity(str(bench.resolved.settings.weights))
 
 
 def fitted(features: Features, settings: Settings, start: Head | None = None) -> Head:
