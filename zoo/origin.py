@@ -47,8 +47,8 @@ def versions() -> dict[str, str]:
 @functools.cache
 def code_version() -> str:
     """Zoo's version and, after a plus, eight letters that change with any line of its code."""
-    from zoo import __version__  # not of an installation, which a checkout may lack
-
+    # of this package, not of an installation, which a checkout may lack
+    number = sys.modules["zoo"].__version__
     digest = hashlib.sha256()
     for package in _OURS:
         found = find_spec(package)
@@ -56,4 +56,4 @@ def code_version() -> str:
         for file in sorted(folder.rglob("*.py")):
             name = f"{package}/{file.relative_to(folder).as_posix()}"
             digest.update(f"{name}\0".encode() + file.read_bytes() + b"\0")
-    return f"{__version__}+{digest.hexdigest()[:8]}"
+    return f"{number}+{digest.hexdigest()[:8]}"
