@@ -24,7 +24,9 @@ from zoo.tuning.storage import open_storage
 from zoo.tuning.work import Place, begin
 
 FIXED = {"size": 16, "blocks": 1, "filters": 4, "dense_units": 16, "near_duplicates": False}
-QUICK = {**FIXED, "flip": "none", "epochs": 2}
+# so many epochs that a signal after the first comes before the last
+EPOCHS = 20
+QUICK = {**FIXED, "flip": "none", "epochs": EPOCHS, "patience": 0}
 
 
 def wait_for_epoch(file, process):
@@ -86,7 +88,7 @@ def test_every_trial_is_logged_with_settings_epochs_and_reason(study):
     assert rows == study.rows
     for row in rows:
         if row["state"] == "complete":
-            assert [e["epoch"] for e in row["epochs"]] == [1, 2]
+            assert [e["epoch"] for e in row["epochs"]] == [*range(1, EPOCHS + 1)]
             assert row["settings"]["blocks"] == 1
             assert row["seconds"] > 0
             assert set(row["metrics"]) == {"accuracy", "f1", "auc", "log_loss"}
@@ -102,7 +104,7 @@ def test_tensorboard_has_the_trials_as_hparams(study):
     events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
     events.Reload()
     assert "_hparams_/session_start_info" in events.summary_metadata
-    assert len(events.Tensors("epoch/val_loss")) == 2
+    assert len(events.Tensors("epoch/val_loss")) == EPOCHS
     stored = events.Tensors("val/accuracy")[0].tensor_proto
     assert float(make_ndarray(stored)) == pytest.approx(best["metrics"]["accuracy"])
 
