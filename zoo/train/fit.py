@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from zoo.train.average import WeightAverage
 from zoo.train.calibrate import log_loss
 from zoo.train.classifier import Classifier
 from zoo.train.optimizer import layer_rates, make_optimizer, schedule
+
+if TYPE_CHECKING:
+    import keras
 
 Watch = Callable[[Mapping[str, float]], None]
 
@@ -160,20 +163,8 @@ def fit(
     Raises:
         ZooError: the loss is not a number, or the disk is full.
     """
-    import keras
-
-    # compiled apart from what is saved, which then knows nothing of optimizers
-    quick = folded(classifier.logits, inference=False)
-    model = keras.Model(quick.inputs, quick.outputs)
     steps = batch_count(len(images.rows), plan.batch_size)
-    rate = schedule(plan.learning_rate, steps * plan.epochs)
-    rates = layer_rates(classifier, plan.layer_decay, plan.head_rate)
-    optimizer = make_optimizer(plan.optimizer, rate, rates)
-    optimizer.build(model.trainable_variables)
-    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-    # XLA: two to ten times slower for these networks on a CPU
-    model.compile(optimizer, loss, weighted_metrics=["accuracy"], jit_compile=False)
-    _make_metrics(model, images)
+    model = compiled(classifier, plan, steps)
     state = State(next_epoch=0, best_epoch=0, best_loss=start_loss)
     work = _Work(classifier, model, WeightAverage(model, steps * plan.epochs), plan, state)
     work.best = work.average.values()
@@ -196,15 +187,32 @@ def fit(
     return state
 
 
-def _make_metrics(model: Any, images: TrainingImages) -> None:
-    """Let Keras make the variables of its metrics before it traces the training step.
+def compiled(classifier: Classifier, plan: Plan, steps: int) -> keras.Model:
+    """The network that :func:`fit` trains, from images to logits, sharing the classifier's weights.
 
-    Otherwise the first step makes them, and TensorFlow traces it a second time for that: several
-    seconds for a network of many layers.
+    Args:
+        classifier: its trainable blocks and penalties are set.
+        plan: how to train.
+        steps: of an epoch.
     """
-    targets = images.targets[:1]
-    model.compute_metrics(None, targets, targets, sample_weight=images.weights[:1])
+    import keras
+
+    # apart from what is saved, which then knows nothing of optimizers
+    quick = folded(classifier.logits, inference=False)
+    model = keras.Model(quick.inputs, quick.outputs)
+    rate = schedule(plan.learning_rate, steps * plan.epochs)
+    rates = layer_rates(classifier, plan.layer_decay, plan.head_rate)
+    optimizer = make_optimizer(plan.optimizer, rate, rates)
+    optimizer.build(model.trainable_variables)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    # XLA: two to ten times slower for these networks on a CPU
+    model.compile(optimizer, loss, weighted_metrics=["accuracy"], jit_compile=False)
+    # otherwise the first step makes the metrics' variables, and TensorFlow traces it a second time
+    # for that: several seconds for a network of many layers
+    nothing = np.zeros((1, model.output_shape[-1]), np.float32)
+    model.compute_metrics(None, nothing, nothing, sample_weight=np.ones(1, np.float32))
     model.reset_metrics()
+    return model
 
 
 @dataclass
