@@ -156,7 +156,7 @@ class Tally:
 
 
 @dataclass
-class Bench:
+class Experiment:
     """Where it works, and what it knows of the data."""
 
     folder: Path
@@ -221,16 +221,18 @@ def timed(words: str) -> Iterator[list[str]]:
     print(f"{words}: {notes[0]} ({time.perf_counter() - started:.0f} s)", flush=True)
 
 
-def plant(bench: Bench, sources: list[str], seeds: int, name: str, strength: float) -> Tally:
+def plant(
+    experiment: Experiment, sources: list[str], seeds: int, name: str, strength: float
+) -> Tally:
     """Plant a fault into all data that it suits, and count how often it is named."""
     fault, tally = FAULTS[name], Tally()
     for source in (s for s in sources if kind_of(s) in fault.sets):
         for seed in range(seeds):
             with timed(f"{name} {strength:g}, {source} {seed}") as notes:
                 case = f"{list(FAULTS).index(name)}-{strength:g}"
-                data = bench.data(source, seed, case)
+                data = experiment.data(source, seed, case)
                 fault.plant(data, strength)
-                evidence = bench.diagnosed(data, source, fault.settings(strength), seed)
+                evidence = experiment.diagnosed(data, source, fault.settings(strength), seed)
                 found = outcomes(evidence, fault.checks)
                 named = any(outcome.state == "found" for outcome in found.values())
                 tally.add(named)
@@ -241,7 +243,7 @@ def plant(bench: Bench, sources: list[str], seeds: int, name: str, strength: flo
 
 
 def clean(
-    bench: Bench, sources: list[str], seeds: int, trainings: tuple[str, ...]
+    experiment: Experiment, sources: list[str], seeds: int, trainings: tuple[str, ...]
 ) -> dict[str, dict[str, Tally]]:
     """Data and training to check to how often it names something on the data as they are."""
     table: dict[str, dict[str, Tally]] = {}
@@ -251,8 +253,8 @@ def clean(
             tallies = table.setdefault(f"{kind_of(source)}, {kind}", {})
             for seed in range(seeds):
                 with timed(f"clean, {source}, {kind} {seed}") as notes:
-                    evidence = bench.diagnosed(
-                        bench.data(source, seed, "clean"), source, settings(0), seed
+                    evidence = experiment.diagnosed(
+                        experiment.data(source, seed, "clean"), source, settings(0), seed
                     )
                     found = outcomes(evidence, ())
                     for check, outcome in found.items():
@@ -317,14 +319,14 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     os.environ["ZOO_CACHE"] = str(folder / "cache")
     try:
-        bench = Bench(folder, 500 if given.quick else given.images)
+        experiment = Experiment(folder, 500 if given.quick else given.images)
         kinds = ("probe",) if given.quick else tuple(CLEAN)
-        table = clean(bench, sources, given.seeds, kinds) if "clean" in chosen else {}
+        table = clean(experiment, sources, given.seeds, kinds) if "clean" in chosen else {}
         planted = {}
         for name in (n for n in FAULTS if n in (QUICK if given.quick else chosen)):
             where = [QUICK[name]] if given.quick else sources
             for strength in FAULTS[name].strengths[-1:] if given.quick else FAULTS[name].strengths:
-                planted[name, strength] = plant(bench, where, given.seeds, name, strength)
+                planted[name, strength] = plant(experiment, where, given.seeds, name, strength)
         print_planted(planted)
         print_alarms(table, planted)
         print(f"{(time.perf_counter() - started) / 60:.1f} minutes.")

@@ -67,7 +67,7 @@ def copied(source: str, folder: Path) -> Path:
     return folder
 
 
-class Bench:
+class Experiment:
     """A classifier about to be fine-tuned with default settings, and its images."""
 
     def __init__(self, data: Path, args: argparse.Namespace) -> None:
@@ -107,14 +107,14 @@ class Bench:
         return iter(training_dataset(self.images, Policy(augment, mix, "horizontal"), BATCH, 0))
 
 
-def input_rows(bench: Bench) -> list[list[str]]:
+def input_rows(experiment: Experiment) -> list[list[str]]:
     """Of each policy, images a second, and how long the processor is busy with an image.
 
     Processor time, because a step that waits for nothing still shares the cores with its input.
     """
     rows = []
     for policy in POLICIES:
-        batches = bench.batches(*policy)
+        batches = experiment.batches(*policy)
         for _ in range(4):
             next(batches)
         started, spent = time.perf_counter(), time.process_time()
@@ -130,7 +130,7 @@ def input_rows(bench: Bench) -> list[list[str]]:
 class Step:
     """A training step of the classifier and its parts, as fine-tuning makes them."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, experiment: Experiment) -> None:
         import keras
         import tensorflow as tf
 
@@ -139,10 +139,10 @@ class Step:
         from zoo.train.fit import Plan, compiled
 
         plan = Plan(1, BATCH, 1e-6, "adamw", 0.8, 1.0, 0, Policy(*STANDARD, "horizontal"), 0)
-        self.model = model = compiled(bench.classifier, plan, 1000)
+        self.model = model = compiled(experiment.classifier, plan, 1000)
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
         self.average = WeightAverage(model, 1000)
-        self.batches = bench.batches(*STANDARD)
+        self.batches = experiment.batches(*STANDARD)
         self.batch = x, y, _ = next(self.batches)
 
         @tf.function
@@ -177,11 +177,11 @@ class Step:
         return 1000 * np.array(spent) / (4 * BATCH)
 
 
-def step_rows(bench: Bench) -> tuple[list[tuple[str, np.ndarray]], np.ndarray]:
+def step_rows(experiment: Experiment) -> tuple[list[tuple[str, np.ndarray]], np.ndarray]:
     """Parts of a training step and all of it: wall and processor milliseconds an image."""
     import tensorflow as tf
 
-    step = Step(bench)
+    step = Step(experiment)
     forward = both_times(lambda: step.forward().numpy())
     backward = both_times(lambda: [g.numpy() for g in step.backward()])
     same = iter(tf.data.Dataset.from_tensors(step.batch).repeat())
@@ -197,20 +197,20 @@ def step_rows(bench: Bench) -> tuple[list[tuple[str, np.ndarray]], np.ndarray]:
     return parts, fed + average
 
 
-def prediction_rows(bench: Bench, folder: Path) -> list[list[str]]:
+def prediction_rows(experiment: Experiment, folder: Path) -> list[list[str]]:
     """Images a second of the bare network and of ``zoo predict``."""
     import zoo
     from zoo.evaluate.inference import Inference
 
-    given = {k: v for k, v in bench.resolved.settings.as_dict().items() if k != "backbone"}
+    given = {k: v for k, v in experiment.resolved.settings.as_dict().items() if k != "backbone"}
     given |= {"unfreeze": "none", "runs": folder / "runs"}
-    run = zoo.finetune(bench.resolved.spec.name, **given)
-    files = [bench.dataset.catalog.path(i) for i in range(len(bench.dataset.catalog))]
-    infer, all_rows = Inference(run.model), np.arange(len(bench.images.pixels))
+    run = zoo.finetune(experiment.resolved.spec.name, **given)
+    files = [experiment.dataset.catalog.path(i) for i in range(len(experiment.dataset.catalog))]
+    infer, all_rows = Inference(run.model), np.arange(len(experiment.images.pixels))
     # in turns, so that a machine that grows slower is so for all; what loading the model costs
     # drops out between few and many
     calls = [
-        lambda: infer.run(bench.images.pixels, all_rows),
+        lambda: infer.run(experiment.images.pixels, all_rows),
         lambda: zoo.predict(run, files[:BATCH]),
         lambda: zoo.predict(run, files),
     ]
@@ -240,25 +240,30 @@ def main() -> None:
         from zoo.keras_setup import import_keras
 
         import_keras()
-        bench = Bench(copied(args.data, folder / "data"), args)
-        what = f"{bench.resolved.spec.name}, {args.size} px, {args.data}"
-        rows = input_rows(bench)
-        prepared = ["prepare: decode and resize, once", "", f"{1000 / bench.preparing:,.0f}", ""]
+        experiment = Experiment(copied(args.data, folder / "data"), args)
+        what = f"{experiment.resolved.spec.name}, {args.size} px, {args.data}"
+        rows = input_rows(experiment)
+        prepared = [
+            "prepare: decode and resize, once",
+            "",
+            f"{1000 / experiment.preparing:,.0f}",
+            "",
+        ]
         print_table(
             f"Images a second of the input alone, {args.size} px",
             ["augmentation", "mixing", "images a second", "processor ms an image"],
             [*rows, prepared],
         )
-        parts, total = step_rows(bench)
+        parts, total = step_rows(experiment)
         table = [
             [part, f"{ms[0]:.2f}", f"{ms[1]:.2f}", f"{ms[1] / total[1]:.0%}"] for part, ms in parts
         ]
         print_table(
-            f"A training step of {what}, {', '.join(bench.blocks)} trained",
+            f"A training step of {what}, {', '.join(experiment.blocks)} trained",
             ["part", "ms an image", "processor ms", "of the step's"],
             [*table, ["all", *(f"{ms:.2f}" for ms in total), "100%"]],
         )
-        rows = prediction_rows(bench, folder)
+        rows = prediction_rows(experiment, folder)
         headers = ["what", "images a second", "ms an image", "of the bare network's time"]
         print_table(f"Prediction, {what}", headers, rows)
 

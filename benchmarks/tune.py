@@ -25,7 +25,7 @@ from typing import Any
 
 from _table import print_table
 
-from zoo.tuning import _svg as svg
+from zoo.pages import svg
 
 Curve = list[tuple[float, float, float]]  # seconds, best accuracy, best log loss
 _KINDS = {"cheap first": {"probes": 100}, "plain TPE": {"probes": 0, "prune": False}}
@@ -47,8 +47,8 @@ def search(kind: str, folder: Path, args: argparse.Namespace) -> Curve:
         **{n: v for n, v in fixed.items() if v is not None},
         **_KINDS[kind],
     )
-    done = [r for r in study.rows if r["state"] == "complete"]
-    first = min(datetime.fromisoformat(r["begun"]) for r in study.rows)
+    done = [r for r in study.trials if r["state"] == "complete"]
+    first = min(datetime.fromisoformat(r["begun"]) for r in study.trials)
     ends = [
         ((datetime.fromisoformat(r["begun"]) - first).total_seconds() + r["seconds"], r["metrics"])
         for r in done

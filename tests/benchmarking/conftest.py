@@ -10,17 +10,17 @@ import pytest
 from ready_cells import SMALL, TINY, fill
 
 import zoo
+from zoo.benchmarking.cell_store import CellStore
 from zoo.benchmarking.plan import Cell
 from zoo.benchmarking.result import Table
-from zoo.benchmarking.shelf import Shelf
 
 BACKBONES = ["efficientnet", "cnn"]
 EACH = {"cnn": SMALL, "efficientnet": {"size": 32}}
 
 
 @pytest.fixture
-def filled(digits_folder: Path, tmp_path: Path) -> Callable[..., tuple[Shelf, list[Cell]]]:
-    """Maker of finished cells in the test's runs: ``filled(["cnn"], seeds=2) -> shelf, cells``."""
+def filled(digits_folder: Path, tmp_path: Path) -> Callable[..., tuple[CellStore, list[Cell]]]:
+    """Maker of finished cells in the test's runs: ``filled(["cnn"], seeds=2) -> store, cells``."""
     return partial(fill, tmp_path / "runs", digits_folder)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ensembles import PredictionTable
-from zoo.benchmarking.plan import Cell, Request, cells, contestants
-from zoo.benchmarking.shelf import Shelf
+from zoo.benchmarking.cell_store import CellStore
+from zoo.benchmarking.plan import Cell, Request, candidates, cells
 from zoo.data.dataset import Dataset, load
 from zoo.evaluate.tables import write_tables
 from zoo.progress import Silent
@@ -38,7 +38,7 @@ def predictions(dataset: Dataset, split: str, seed: int, skill: float) -> Predic
     )
 
 
-def finish(cell: Cell, shelf: Shelf, dataset: Dataset, number: int, skill: float) -> None:
+def finish(cell: Cell, store: CellStore, dataset: Dataset, number: int, skill: float) -> None:
     """Put a finished run in the cell's place; everything is real but predictions and network."""
     stage = "probe" if cell.variant == "probe" else "finetune"
     record = {
@@ -54,7 +54,7 @@ def finish(cell: Cell, shelf: Shelf, dataset: Dataset, number: int, skill: float
         "kept": [{"stage": stage, "best_epoch": int(stage != "probe"), "temperature": 1.0}],
         "seconds": {"features": 7.0 if stage == "probe" else 0.1, "probe": 1.0, "total": 20.0},
     }
-    with RunWriter(cell.name, shelf.cells) as writer:
+    with RunWriter(cell.name, store.cells) as writer:
         (writer.path / "model.keras").write_bytes(b"x" * 1000)
         (writer.path / "history.csv").write_text("fold,epoch,seconds\n0,1,3.5\n0,2,3.5\n")
         tables = {s: predictions(dataset, s, number, skill) for s in ("val", "test")}
@@ -62,7 +62,7 @@ def finish(cell: Cell, shelf: Shelf, dataset: Dataset, number: int, skill: float
         writer.write_record(record)
         writer.complete()
     about = {"machine": "a machine", "at_a_time": 1, "parameters": 5000, "macs": 70_000}
-    write_json(shelf.about_file(cell.name), about)
+    write_json(store.about_file(cell.name), about)
 
 
 def fill(
@@ -74,14 +74,14 @@ def fill(
     each: dict[str, dict[str, Any]] | None = None,
     skill: dict[str, float] = SKILL,
     leave: str = "",
-) -> tuple[Shelf, list[Cell]]:
-    """Finish all cells but those of the variant ``leave``; gives the shelf and all cells."""
+) -> tuple[CellStore, list[Cell]]:
+    """Finish all cells but those of the variant ``leave``; gives the store and all cells."""
     request = Request(tuple(backbones), str(data), seeds, settings=TINY, each=each or {})
-    found = contestants(request, Silent())
+    found = candidates(request, Silent())
     dataset = load(found[0].any.settings, Silent())
     wanted = cells(found, seeds, dataset)
-    shelf = Shelf(runs / "benchmarks" / "digits")
+    store = CellStore(runs / "benchmarks" / "digits")
     for number, cell in enumerate(wanted):
-        if shelf.run(cell.name) is None and cell.variant != leave:
-            finish(cell, shelf, dataset, number, skill[cell.variant])
-    return shelf, wanted
+        if store.run(cell.name) is None and cell.variant != leave:
+            finish(cell, store, dataset, number, skill[cell.variant])
+    return store, wanted

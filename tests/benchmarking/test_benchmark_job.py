@@ -31,13 +31,13 @@ def test_only_what_is_missing_is_trained_and_its_cost_is_known(
     filled, digits_folder, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
-    shelf, cells = filled(["cnn"], 1, each=EACH, leave="full")
-    kept = {c.name: shelf.run(c.name) for c in cells}
+    store, cells = filled(["cnn"], 1, each=EACH, leave="full")
+    kept = {c.name: store.run(c.name) for c in cells}
     times = {n: (r.path / "run.json").stat().st_mtime_ns for n, r in kept.items() if r}
     table = zoo.benchmark(
         ["cnn"], digits_folder, seeds=1, each=EACH, runs=tmp_path / "runs", jobs=2, **TINY
     )
-    assert times == {n: (shelf.cells / n / "run.json").stat().st_mtime_ns for n in times}
+    assert times == {n: (store.cells / n / "run.json").stat().st_mtime_ns for n in times}
     (trained,) = [r for r in table.rows if r.variant == "full"]
     (run,) = trained.runs.values()
     assert run.settings["l2"] == 1e-4
@@ -46,7 +46,7 @@ def test_only_what_is_missing_is_trained_and_its_cost_is_known(
     assert trained.macs == backbones.macs(network) + head
     assert trained.parameters == network.count_params() + head + 3
     assert trained.size == (run.path / "model.keras").stat().st_size
-    about = json.loads(shelf.about_file(run.name).read_text())
+    about = json.loads(store.about_file(run.name).read_text())
     assert about["at_a_time"] == 2
     assert "cores" in about["machine"]
     assert "2 trainings at a time" in markdown(table).replace("\n", " ")
@@ -171,8 +171,8 @@ def test_weights_of_another_network_are_a_row_that_says_so(digits_folder, tmp_pa
 
 
 def test_two_commands_on_one_benchmark_are_told_so(filled, digits_folder, tmp_path):
-    shelf, _ = filled(["cnn"], 1, each=EACH)
+    store, _ = filled(["cnn"], 1, each=EACH)
     call = {"seeds": 1, "each": EACH, "runs": tmp_path / "runs", **TINY}
-    with shelf.mine(), pytest.raises(zoo.ZooError, match="made by another command"):
+    with store.locked(), pytest.raises(zoo.ZooError, match="made by another command"):
         zoo.benchmark(["cnn"], digits_folder, **call)
     assert zoo.benchmark(["cnn"], digits_folder, **call).best

@@ -3,7 +3,7 @@
 import pytest
 
 import zoo
-from zoo.benchmarking.plan import METHODS, Request, cells, contestants, pins
+from zoo.benchmarking.plan import METHODS, Request, candidates, cells, pins
 from zoo.combine.decide import CHOICES
 from zoo.data.dataset import load
 from zoo.progress import Silent
@@ -11,7 +11,7 @@ from zoo.progress import Silent
 
 def planned(seeds=2, **about):
     request = Request(about.pop("backbones", ("efficientnet", "cnn")), "digits", seeds, **about)
-    found = contestants(request, Silent())
+    found = candidates(request, Silent())
     return cells(found, seeds, load(found[0].any.settings, Silent()))
 
 

@@ -143,13 +143,13 @@ def test_a_row_of_which_seeds_failed_is_not_taken_for_a_probe(table):
 
 def test_more_backbones_and_seeds_leave_what_is_there(filled, digits_folder, tmp_path):
     call = {"runs": tmp_path / "runs", "methods": ["soft"], **TINY}
-    shelf, first = filled(["cnn"], 1, each={"cnn": SMALL})
+    store, first = filled(["cnn"], 1, each={"cnn": SMALL})
     zoo.benchmark(["cnn"], digits_folder, seeds=1, each={"cnn": SMALL}, **call)
-    times = {c.name: (shelf.cells / c.name / "run.json").stat().st_mtime_ns for c in first}
+    times = {c.name: (store.cells / c.name / "run.json").stat().st_mtime_ns for c in first}
     filled(["cnn", "resnet20"], 2, each={"cnn": SMALL})
     both = zoo.benchmark(["cnn", "resnet20"], digits_folder, seeds=2, each={"cnn": SMALL}, **call)
     assert [r.label for r in both.rows][-1] == "ensemble: soft"
-    assert times == {n: (shelf.cells / n / "run.json").stat().st_mtime_ns for n in times}
+    assert times == {n: (store.cells / n / "run.json").stat().st_mtime_ns for n in times}
     assert {c.name for c in first} <= {r.name for x in both.rows for r in x.runs.values()}
 
 

@@ -16,13 +16,13 @@ import zoo
 from ensembles import PredictionTable
 from zoo.cli import cli, tune_command
 from zoo.diagnosis import range_test
+from zoo.diagnosis.backbone_comparison import check_backbones
 from zoo.diagnosis.classes import balanced_gain
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Outcome
-from zoo.diagnosis.fitting import check_fit
 from zoo.diagnosis.images import check_files
 from zoo.diagnosis.inputs import check_input
-from zoo.diagnosis.larger import check_backbones
+from zoo.diagnosis.overfitting import check_fit
 from zoo.diagnosis.sharpness import blur_effect, check_sharpness
 from zoo.diagnosis.study import check_study
 from zoo.errors import ZooError

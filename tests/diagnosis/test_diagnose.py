@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.diagnosis.capacity import parts
-from zoo.diagnosis.curves import check_settings
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Outcome
-from zoo.diagnosis.fitting import check_fit, difference
 from zoo.diagnosis.job import Diagnosis
 from zoo.diagnosis.labels import check_labels, suspects, wrong_labels
+from zoo.diagnosis.learning_curve import parts
+from zoo.diagnosis.overfitting import check_fit
+from zoo.diagnosis.proportions import difference_interval
+from zoo.diagnosis.training_curves import check_settings
 from zoo.errors import ZooError
 from zoo.runs import Run
 
@@ -104,7 +105,7 @@ def test_flipped_labels_are_found_among_sure_predictions() -> None:
 def test_the_interval_of_a_difference_is_newcombes() -> None:
     # the example of Newcombe 1998: 56 of 70 against 48 of 80
     first, second = np.arange(70) < 56, np.arange(80) < 48
-    assert difference(first, second) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    assert difference_interval(first, second) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
 
 
 NAN = math.nan

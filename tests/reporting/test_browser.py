@@ -121,9 +121,9 @@ def test_galleries_open_with_what_speaks_for_either_class(opened):
     words = opened.one("dialog .words").text
     assert " called " in words
     assert "onerror=alert(2)" in words
-    shown = "return getComputedStyle(document.querySelector('dialog .heat.said')).display"
+    shown = "return getComputedStyle(document.querySelector('dialog .heat.predicted')).display"
     assert opened.run(shown) == "none"
-    opened.click("dialog button[value='said']")
+    opened.click("dialog button[value='predicted']")
     assert opened.run(shown) == "inline"
     opened.click("dialog .bar:last-child button:nth-child(2)")
     assert opened.run(shown) == "inline"

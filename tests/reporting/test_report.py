@@ -50,7 +50,7 @@ def test_the_page_of_a_run_shows_all_parts(page, trained):
     )
     assert wrong > 0
     assert len(shown) >= min(wrong, 12)
-    assert {name for _, name, _ in found.attributes} >= {"data-said", "data-class"}
+    assert {name for _, name, _ in found.attributes} >= {"data-predicted", "data-class"}
 
 
 def test_the_run_is_left_as_it_is(trained, tmp_path):

@@ -27,14 +27,14 @@ def table(n=400, k=4, seed=0, skill=1.5):
 
 def test_class_scores_are_those_of_scikit_learn_within_their_intervals():
     found = table()
-    said = found.probabilities.argmax(axis=1)
-    precision, recall, f1, count = precision_recall_fscore_support(found.labels, said)
+    predicted = found.probabilities.argmax(axis=1)
+    precision, recall, f1, count = precision_recall_fscore_support(found.labels, predicted)
     for k, row in enumerate(class_scores(confusion(found), list("abcd"))):
-        assert (row.name, row.count, row.said) == ("abcd"[k], count[k], (said == k).sum())
+        assert (row.name, row.count, row.predicted) == ("abcd"[k], count[k], (predicted == k).sum())
         for share, value in ((row.precision, precision), (row.recall, recall), (row.f1, f1)):
             assert share.value == pytest.approx(value[k])
             assert 0 <= share.low < share.value < share.high <= 1
-        assert (row.recall.low, row.recall.high) == wilson(row.right, row.count)
+        assert (row.recall.low, row.recall.high) == wilson(row.correct, row.count)
 
 
 def test_intervals_of_f1_hold_the_truth_about_as_often_as_they_say():
@@ -71,13 +71,13 @@ def test_curves_keep_their_area_and_ends_when_thinned():
 def test_reliability_counts_every_image_once():
     found = table()
     bins = reliability(found.probabilities, found.labels)
-    right = found.probabilities.argmax(axis=1) == found.labels
+    correct = found.probabilities.argmax(axis=1) == found.labels
     assert sum(b.count for b in bins) == len(found)
-    assert sum(b.count * b.accuracy.value for b in bins) == pytest.approx(right.sum())
+    assert sum(b.count * b.accuracy.value for b in bins) == pytest.approx(correct.sum())
     assert [b.confidence for b in bins] == sorted(b.confidence for b in bins)
 
 
 def test_mistakes_come_by_confidence():
     found = mistakes(table())
-    assert all(m.label != m.said for m in found)
+    assert all(m.label != m.predicted for m in found)
     assert [m.confidence for m in found] == sorted((m.confidence for m in found), reverse=True)

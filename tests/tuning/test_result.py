@@ -8,17 +8,25 @@ from checked_html import Page
 
 from zoo.errors import ZooError
 from zoo.tuning import result
-from zoo.tuning.book import Book
 from zoo.tuning.finetune_stage import work_folder
 from zoo.tuning.log import write_jsonl
 from zoo.tuning.page import page
-from zoo.tuning.result import Study, against_default, diverse, edges, importances, ranked, rows_of
+from zoo.tuning.result import (
+    Study,
+    against_default,
+    diverse,
+    edges,
+    importances,
+    ranked,
+    trial_records,
+)
 from zoo.tuning.space import Dimension
 from zoo.tuning.storage import open_storage
+from zoo.tuning.trial_store import TrialStore
 
 SPACE = {
     "learning_rate": Dimension("learning_rate", 1e-4, 1e-2, log=True),
-    "epochs": Dimension("epochs", 2, 12, whole=True),
+    "epochs": Dimension("epochs", 2, 12, integer=True),
     "mix": Dimension("mix", choices=("none", "cutmix")),
 }
 
@@ -121,17 +129,17 @@ def test_the_best_trial_is_compared_with_the_default_one_on_the_same_images(tmp_
 
 
 def test_importances_find_the_setting_that_matters(tmp_path):
-    book = Book(open_storage(None, tmp_path), "b", "maximize")
+    store = TrialStore(open_storage(None, tmp_path), "b", "maximize")
     distributions = {n: d.distribution() for n, d in SPACE.items()}
-    assert importances(book) == {}
+    assert importances(store) == {}
     for _ in range(24):
-        trial = book.claim(24, distributions)
+        trial = store.claim(24, distributions)
         trial.set_user_attr("metrics", {"accuracy": 0.5})
-        book.complete(trial, -abs(np.log10(trial.params["learning_rate"]) + 3))
-    found = importances(book)
+        store.complete(trial, -abs(np.log10(trial.params["learning_rate"]) + 3))
+    found = importances(store)
     assert next(iter(found)) == "learning_rate"
     assert found["learning_rate"] > 0.5
-    rows = rows_of(book, "finetune")
+    rows = trial_records(store, "finetune")
     assert [r["trial"] for r in rows] == list(range(24))
     write_jsonl(tmp_path / "trials.jsonl", rows)
     lines = (tmp_path / "trials.jsonl").read_text().splitlines()
@@ -159,17 +167,17 @@ def test_a_page_of_one_trial_or_none_is_a_page(tmp_path):
 
 
 def test_states_have_plain_names(tmp_path):
-    book = Book(open_storage(None, tmp_path), "b", "maximize")
+    store = TrialStore(open_storage(None, tmp_path), "b", "maximize")
     distributions = {"mix": SPACE["mix"].distribution()}
-    trials = [book.claim(9, distributions) for _ in range(4)]
-    book.fail(trials[0], "NaN")
-    book.interrupt(trials[1], "stopped")
+    trials = [store.claim(9, distributions) for _ in range(4)]
+    store.fail(trials[0], "NaN")
+    store.interrupt(trials[1], "stopped")
     trials[2].report(0.5, 1)
-    book.prune(trials[2], "weak")
-    assert [r["state"] for r in rows_of(book, "finetune")] == [
+    store.prune(trials[2], "weak")
+    assert [r["state"] for r in trial_records(store, "finetune")] == [
         "failed",
         "interrupted",
         "pruned",
         "running",
     ]
-    assert result.rows_of(book, "finetune")[0]["reason"] == "NaN"
+    assert result.trial_records(store, "finetune")[0]["reason"] == "NaN"

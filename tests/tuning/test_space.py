@@ -58,7 +58,7 @@ def test_small_images_have_fewer_blocks_to_search():
     [
         (Dimension("learning_rate", 1e-4, 1e-2, log=True), 1e-3, 0.5, 1e-3),
         (Dimension("dropout", 0.0, 0.5), 0.125, 0.25, 0.125),
-        (Dimension("epochs", 2, 12, whole=True), 12, 1.0, 12),
+        (Dimension("epochs", 2, 12, integer=True), 12, 1.0, 12),
         (Dimension("mix", choices=("none", "cutmix", "both")), "cutmix", 0.5, "cutmix"),
         (Dimension("mix", choices=("none",)), "none", 0.0, "none"),
     ],
@@ -82,7 +82,7 @@ def test_a_file_says_what_is_searched_and_what_is_set(space_file):
     )
     space, fixed = read_space(path, resolved())
     assert space["learning_rate"] == Dimension("learning_rate", 1e-4, 1e-2, log=True)
-    assert space["unfreeze"].whole
+    assert space["unfreeze"].integer
     assert space["l2"].choices == (0.0, 1e-4)
     assert fixed == {"epochs": 3}
 

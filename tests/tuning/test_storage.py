@@ -5,8 +5,8 @@ import socket
 import pytest
 
 from zoo.errors import ZooError
-from zoo.tuning.book import Book
 from zoo.tuning.storage import open_storage, storage_errors
+from zoo.tuning.trial_store import TrialStore
 
 
 def free_port():
@@ -47,7 +47,7 @@ def test_a_damaged_journal_is_told(tmp_path):
         pytest.raises(ZooError, match="cannot be used"),
         storage_errors(f"journal:{path}", opening=True),
     ):
-        Book(open_storage(f"journal:{path}", tmp_path), "b", "maximize")
+        TrialStore(open_storage(f"journal:{path}", tmp_path), "b", "maximize")
 
 
 def test_errors_of_others_pass():

@@ -15,13 +15,13 @@ import zoo
 from zoo.progress import Silent
 from zoo.settings import Settings
 from zoo.train.plan import resolve
-from zoo.tuning.book import Book
 from zoo.tuning.grid import points_of
 from zoo.tuning.job import enqueue_points
 from zoo.tuning.request import Request, seconds_of
+from zoo.tuning.session import Place, begin
 from zoo.tuning.space import Dimension
 from zoo.tuning.storage import open_storage
-from zoo.tuning.work import Place, begin
+from zoo.tuning.trial_store import TrialStore
 
 FIXED = {"size": 16, "blocks": 1, "filters": 4, "dense_units": 16, "near_duplicates": False}
 # so many epochs that a signal after the first comes before the last
@@ -74,18 +74,20 @@ def study(digits_folder, tmp_path_factory):
 
 
 def test_the_trial_in_flight_is_retried_once_and_counted_once(study):
-    states = [(r["state"], r["retry_of"], r["counts"]) for r in study.rows]
+    states = [(r["state"], r["retry_of"], r["counts"]) for r in study.trials]
     assert states[0] == ("killed", None, False)
     assert ("complete", 0, True) in states
-    assert sum(r["counts"] for r in study.rows) == 2
-    assert study.rows[0]["params"] == next(r for r in study.rows if r["retry_of"] == 0)["params"]
+    assert sum(r["counts"] for r in study.trials) == 2
+    assert (
+        study.trials[0]["params"] == next(r for r in study.trials if r["retry_of"] == 0)["params"]
+    )
     assert study.default["retry_of"] == 0
 
 
 def test_every_trial_is_logged_with_settings_epochs_and_reason(study):
     lines = (study.path / "trials.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
-    assert rows == study.rows
+    assert rows == study.trials
     for row in rows:
         if row["state"] == "complete":
             assert [e["epoch"] for e in row["epochs"]] == [*range(1, EPOCHS + 1)]
@@ -131,7 +133,7 @@ def test_the_same_call_again_finds_everything_done(study, digits_folder, monkeyp
     runs = study.path.parents[1]
     began = time.monotonic()
     again = zoo.tune("cnn", digits_folder, trials=2, name="s", runs=runs, **QUICK)
-    assert again.rows == study.rows
+    assert again.trials == study.trials
     assert {n: r.path for n, r in again.runs.items()} == {n: r.path for n, r in study.runs.items()}
     assert time.monotonic() - began < 30
     assert not list(runs.glob(".*.partial"))
@@ -164,7 +166,7 @@ def test_a_study_of_something_else_is_refused(study, digits_folder, monkeypatch,
 
 @pytest.fixture
 def open_study(digits_folder, tmp_path):
-    """Open a study of a network that starts from a file: ``open_study(file) -> Work``."""
+    """Open a study of a network that starts from a file: ``open_study(file) -> StudySession``."""
 
     def begun(file, searched=None):
         given = Settings.of(
@@ -186,13 +188,13 @@ def test_weights_are_told_apart_by_their_content_wherever_the_file_lies(open_stu
     first, second, moved = (tmp_path / f"{n}.weights.h5" for n in "abc")
     first.write_bytes(b"some weights")
     second.write_bytes(b"other weights")
-    work = open_study(first)
-    work.book.enqueue([{}], settings=work.bench.resolved.settings.as_dict())
-    work.book.claim(1, {})
+    session = open_study(first)
+    session.store.enqueue([{}], settings=session.context.resolved.settings.as_dict())
+    session.store.claim(1, {})
     with pytest.raises(zoo.ZooError, match="'w' was made with weights of other content: choose"):
         open_study(second)
     first.rename(moved)
-    (row,) = open_study(moved).rows()
+    (row,) = open_study(moved).trials()
     assert row["settings"]["weights"] == str(moved)  # where it can be found now
     moved.write_bytes(b"other weights")
     with pytest.raises(zoo.ZooError, match="weights of other content"):
@@ -214,8 +216,8 @@ def test_weights_that_are_searched_are_known_by_their_content_too(open_study, tm
 def test_the_weights_of_a_study_begun_before_they_were_noted_are_noted_now(open_study, tmp_path):
     file = tmp_path / "a.h5"
     file.write_bytes(b"some weights")
-    book = open_study(file).book
-    book.note("identity", {n: v for n, v in book.note("identity").items() if n != "weights"})
+    store = open_study(file).store
+    store.note("identity", {n: v for n, v in store.note("identity").items() if n != "weights"})
     open_study(file)
     file.write_bytes(b"other weights")
     with pytest.raises(zoo.ZooError, match="weights of other content"):
@@ -246,12 +248,12 @@ def test_ctrl_c_ends_after_the_epoch_and_failures_do_not_end_a_sweep(
 
 
 def test_a_sweep_killed_while_it_noted_its_points_has_all_of_them_once(tmp_path):
-    book = Book(open_storage(None, tmp_path), "sweep", "maximize")
+    store = TrialStore(open_storage(None, tmp_path), "sweep", "maximize")
     points = points_of({"lr": [1e-3, 2e-3], "epochs": [2, 3]}, "the grid")
-    book.enqueue(points[:1], point=points[0])  # here it was killed
+    store.enqueue(points[:1], point=points[0])  # here it was killed
     for _ in range(2):  # once more by another machine
-        enqueue_points(Book(open_storage(None, tmp_path), "sweep", "maximize"), points)
-    assert [t.user_attrs["point"] for t in book.trials] == points
+        enqueue_points(TrialStore(open_storage(None, tmp_path), "sweep", "maximize"), points)
+    assert [t.user_attrs["point"] for t in store.trials] == points
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from zoo.benchmarking.made_by import by_other_code
-from zoo.benchmarking.result import Row, Table
+from zoo.benchmarking.provenance import by_other_code
+from zoo.benchmarking.result import Table, TableRow
 from zoo.benchmarking.tables import grid
 from zoo.benchmarking.verdict import sign_flip
 from zoo.errors import ZooError
@@ -31,7 +31,7 @@ _ROUNDS = 20_000
 
 
 @dataclass(frozen=True)
-class Report:
+class BaselineCheck:
     """A fresh set of tables beside a baseline.
 
     Attributes:
@@ -45,7 +45,7 @@ class Report:
 
 
 def record_of(tables: Sequence[Table]) -> dict[str, Any]:
-    """What a baseline keeps: figures, and which test images each network got right."""
+    """What a baseline keeps: figures, and which test images each network got correct."""
     return {
         "tables": {
             table.name: {
@@ -61,33 +61,33 @@ def record_of(tables: Sequence[Table]) -> dict[str, Any]:
     }
 
 
-def _row_record(row: Row) -> dict[str, Any]:
+def _row_record(row: TableRow) -> dict[str, Any]:
     return {
         "group": _group(row),
-        "right": {str(s): _packed(right) for s, right in _right(row).items()},
+        "correct": {str(s): _packed(correct) for s, correct in _correct(row).items()},
         "metrics": {name: _rounded(found.value) for name, found in row.figures.items()},
         "train_seconds": _rounded(row.train_seconds),
         "ms_per_image": _rounded(row.ms_per_image),
     }
 
 
-def _group(row: Row) -> str:
+def _group(row: TableRow) -> str:
     """Rows whose accuracies differ about equally much between seeds."""
     return row.backbone or row.kind
 
 
-def _right(row: Row) -> dict[int, np.ndarray]:
+def _correct(row: TableRow) -> dict[int, np.ndarray]:
     """Seed to which test images are classified rightly: bool of shape (n,), by the images' ids."""
     found = {}
     for seed, run in sorted(row.runs.items()):
         table = run.predictions("test")
-        right = table.probabilities.argmax(axis=1) == table.labels
-        found[seed] = right[np.argsort(table.ids)]
+        correct = table.probabilities.argmax(axis=1) == table.labels
+        found[seed] = correct[np.argsort(table.ids)]
     return found
 
 
-def _packed(right: np.ndarray) -> str:
-    return np.packbits(right).tobytes().hex()
+def _packed(correct: np.ndarray) -> str:
+    return np.packbits(correct).tobytes().hex()
 
 
 def _unpacked(text: str, count: int) -> np.ndarray:
@@ -105,8 +105,8 @@ def write_baseline(path: Path, tables: Sequence[Table]) -> None:
         ZooError: a row has no figures, or is of other code than this: neither must become the rule.
     """
     for table in tables:
-        if said := _by_other_code(table):
-            raise ZooError(said)
+        if reason := _outdated_reason(table):
+            raise ZooError(reason)
         for row in table.rows:
             if row.problems:
                 why = next(iter(row.problems.values()))
@@ -125,7 +125,7 @@ def read_baseline(path: Path) -> dict[str, Any]:
         tables: dict[str, Any] = content["tables"]
         for kept in tables.values():
             for row in kept["rows"].values():
-                for text in row["right"].values():
+                for text in row["correct"].values():
                     _unpacked(text, kept["test"])
     except FileNotFoundError:
         raise ZooError(f"there is no baseline {path}: write one with --update {path}") from None
@@ -134,20 +134,20 @@ def read_baseline(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def check(tables: Sequence[Table], baseline: Mapping[str, Any]) -> Report:
+def check(tables: Sequence[Table], baseline: Mapping[str, Any]) -> BaselineCheck:
     """Compare fresh tables with a baseline.
 
     Args:
         tables: by the commands that made the baseline.
         baseline: from :func:`read_baseline`.
     """
-    fresh, report = {table.name: table for table in tables}, Report([], [])
+    fresh, report = {table.name: table for table in tables}, BaselineCheck([], [])
     for name, kept in baseline["tables"].items():
         table = fresh.get(name)
         if table is None:
             report.problems.append(f"{name}: the table was not produced")
-        elif said := _by_other_code(table):
-            report.problems.append(said)
+        elif reason := _outdated_reason(table):
+            report.problems.append(reason)
         elif table.origin["data"]["split_fingerprint"] != kept["split_fingerprint"]:
             report.problems.append(
                 f"{name}: images or split are not those of the baseline, so that nothing can be "
@@ -163,7 +163,7 @@ def check(tables: Sequence[Table], baseline: Mapping[str, Any]) -> Report:
     return report
 
 
-def _by_other_code(table: Table) -> str:
+def _outdated_reason(table: Table) -> str:
     """A sentence where runs of a table are not of zoo's code as it is now; empty where all are."""
     made = table.origin["made_by"]
     old = by_other_code(made, code_version())
@@ -175,7 +175,7 @@ def _by_other_code(table: Table) -> str:
     )
 
 
-def _check_table(table: Table, kept: Mapping[str, Any], report: Report) -> None:
+def _check_table(table: Table, kept: Mapping[str, Any], report: BaselineCheck) -> None:
     fresh = {row.label: row for row in table.rows}
     noise = _noise(table, kept)
     same = table.origin["machines"] == kept["machines"]
@@ -224,12 +224,12 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _missing(row: Row | None, old: Mapping[str, Any]) -> str:
+def _missing(row: TableRow | None, old: Mapping[str, Any]) -> str:
     """What was not produced, in words; empty where all is there."""
     if row is None or not row.runs:
         why = next(iter(row.problems.values()), "") if row else ""
         return f"the row was not produced{f' ({why})' if why else ''}"
-    absent = sorted(set(old["right"]) - {str(s) for s in row.runs})
+    absent = sorted(set(old["correct"]) - {str(s) for s in row.runs})
     if absent:
         why = row.problems.get(int(absent[0]), "fewer seeds were asked for")
         return f"seed {absent[0]} was not produced ({why})"
@@ -248,7 +248,7 @@ def _noise(table: Table, kept: Mapping[str, Any]) -> dict[str, tuple[float, int]
     spread: dict[str, list[tuple[float, int]]] = {}
     count = kept["test"]
     for old in kept["rows"].values():
-        values = [_unpacked(text, count).mean() for text in old["right"].values()]
+        values = [_unpacked(text, count).mean() for text in old["correct"].values()]
         spread.setdefault(old["group"], []).append(_squares(values))
     for row in table.rows:
         if row.runs:
@@ -268,13 +268,13 @@ def _squares(values: Sequence[float]) -> tuple[float, int]:
 
 
 def _change(
-    row: Row, old: Mapping[str, Any], kept: Mapping[str, Any], noise: tuple[float, int]
+    row: TableRow, old: Mapping[str, Any], kept: Mapping[str, Any], noise: tuple[float, int]
 ) -> tuple[float, bool]:
     """Accuracy now less accuracy then over the baseline's seeds, and whether it is a fall."""
-    right, rows = _right(row), len(kept["rows"])
-    seeds = [int(s) for s in old["right"]]
-    before = np.stack([_unpacked(old["right"][str(s)], kept["test"]) for s in seeds])
-    now = np.stack([right[s] for s in seeds])
+    correct, rows = _correct(row), len(kept["rows"])
+    seeds = [int(s) for s in old["correct"]]
+    before = np.stack([_unpacked(old["correct"][str(s)], kept["test"]) for s in seeds])
+    now = np.stack([correct[s] for s in seeds])
     difference = (now.astype(float) - before).mean(axis=0)
     change = float(difference.mean())
     deviation, freedom = noise
@@ -295,7 +295,7 @@ class _Times:
         now, then = [a for a, _ in timed], [b for _, b in timed]
         self._scale = 1.0 if same else sum(then) / max(sum(now), 1e-9)
 
-    def ratio(self, label: str, row: Row, old: Mapping[str, Any]) -> str:
+    def ratio(self, label: str, row: TableRow, old: Mapping[str, Any]) -> str:
         """Now by then; of another machine, each as a share of its table's."""
         if not row.train_seconds or not old["train_seconds"]:
             return "-"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import backbones
 from backbones import BackboneError
 from ensembles import EnsembleError
-from zoo.benchmarking.fan_out import Job, Workplace
+from zoo.benchmarking.cell_store import CellStore
+from zoo.benchmarking.fan_out import Job, JobRunner
 from zoo.benchmarking.plan import TUNED, Cell, short_hash
-from zoo.benchmarking.shelf import Shelf
 from zoo.combine.job import ensemble
 from zoo.errors import ZooError
 from zoo.progress import Silent
@@ -42,7 +42,7 @@ class Combination:
 
 
 def combinations(
-    cells: Sequence[Cell], methods: Sequence[str], seeds: int, shelf: Shelf
+    cells: Sequence[Cell], methods: Sequence[str], seeds: int, store: CellStore
 ) -> tuple[list[Combination], dict[int, str]]:
     """All ensembles that can be made of finished cells.
 
@@ -53,7 +53,7 @@ def combinations(
         The ensembles, and seed to the reason why there is none of it.
     """
     full = [c for c in cells if c.variant == "full"]
-    done = {c.name for c in cells if shelf.is_done(c.name)}
+    done = {c.name for c in cells if store.is_done(c.name)}
     taking_part = dict.fromkeys(c.backbone for c in full if c.name in done)
     made, missing = [], {}
     for seed in range(seeds):
@@ -80,44 +80,44 @@ def _soups(cells: Sequence[Cell], seeds: int, done: set[str]) -> list[Combinatio
 
 
 def combine(
-    wanted: Sequence[Combination], shelf: Shelf, workplace: Workplace, progress: Silent
+    wanted: Sequence[Combination], store: CellStore, runner: JobRunner, progress: Silent
 ) -> dict[str, str]:
     """Make the ensembles that are not there yet; gives name to reason of those that failed."""
-    missing = [c for c in wanted if shelf.run(c.name) is None]
+    missing = [c for c in wanted if store.run(c.name) is None]
     if not missing:
         return {}
     failed: dict[str, str] = {}
     with progress.step("combine", len(missing)) as advance:
         for one in [c for c in missing if c.method != "soup"]:
             try:
-                members = [shelf.cells / name for name in one.members]
-                ensemble(members, one.method, name=one.name, runs=shelf.cells)
+                members = [store.cells / name for name in one.members]
+                ensemble(members, one.method, name=one.name, runs=store.cells)
             except (ZooError, BackboneError, EnsembleError) as error:
                 failed[one.name] = str(error)
             advance(1)
-        soups = [_soup_job(c, shelf) for c in missing if c.method == "soup"]
-        for job, answer in workplace.run(soups):
-            failed |= failure(job, answer, shelf)
+        soups = [_soup_job(c, store) for c in missing if c.method == "soup"]
+        for job, answer in runner.run(soups):
+            failed |= failure(job, answer, store)
             advance(1)
     return failed
 
 
-def _soup_job(soup: Combination, shelf: Shelf) -> Job:
+def _soup_job(soup: Combination, store: CellStore) -> Job:
     return {
         "kind": "soup",
         "name": soup.name,
-        "folder": str(shelf.cells.resolve()),
-        "members": [str(shelf.cells.resolve() / name) for name in soup.members],
-        "log": str(shelf.log(soup.name).resolve()),
+        "folder": str(store.cells.resolve()),
+        "members": [str(store.cells.resolve() / name) for name in soup.members],
+        "log": str(store.log(soup.name).resolve()),
     }
 
 
-def failure(job: Job, answer: Mapping[str, object], shelf: Shelf) -> dict[str, str]:
+def failure(job: Job, answer: Mapping[str, object], store: CellStore) -> dict[str, str]:
     """The name of a run that was not made, and why; empty where it is there."""
     name = str(job["name"])
     if "error" in answer:
         return {name: str(answer["error"])}
-    if shelf.run(name) is None:
+    if store.run(name) is None:
         return {
             name: f"it was made on another machine, whose {job['folder']} is not this one's: give "
             f"--runs a folder that all machines share"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
@@ -11,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import ZooError
-from zoo.tuning.owner import host, is_gone, me
-from zoo.tuning.process import worker
+from zoo.processes.child import child
+from zoo.processes.owner import host, is_gone, this_process
+from zoo.processes.resources import threads_per_job
 
 _CONNECT = 10  # seconds to find a scheduler
 
@@ -21,7 +21,7 @@ Answer = tuple[Job, dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Workplace:
+class JobRunner:
     """Where jobs are done.
 
     Attributes:
@@ -46,10 +46,10 @@ class Workplace:
         """
         from joblib import Parallel, delayed
 
-        threads = max(1, (os.cpu_count() or 1) // self.jobs) if self.jobs > 1 else 0
+        threads = threads_per_job(self.jobs)
         if not jobs:
             return
-        owner = me()
+        owner = this_process()
         with self._backend() as count:
             # a cell takes a minute: one a task, so that a lost worker costs one
             parallel = Parallel(
@@ -97,8 +97,8 @@ def run_job(job: Job, owner: Mapping[str, Any], threads: int) -> Answer:
 
     Args:
         job: see :mod:`zoo.benchmarking.worker`; ``log`` is the file for what it prints.
-        owner: the process that asks for it, from :func:`zoo.tuning.owner.me`; where that is gone
-            from this machine, so is the job.
+        owner: the process that asks for it, from :func:`zoo.processes.owner.this_process`; when it
+            is gone from this machine, the job ends.
         threads: that its arithmetic may use; by the Dask worker's where 0.
     """
 
@@ -108,13 +108,13 @@ def run_job(job: Job, owner: Mapping[str, Any], threads: int) -> Answer:
 
     log = Path(job["log"])
     log.parent.mkdir(parents=True, exist_ok=True)
-    with worker(job, log, threads or _share(), "zoo.benchmarking.worker") as made:
-        answers = list(made.answers(idle))
-        status = made.end()
-    return job, answers[-1] if answers else {"error": made.why(status)}
+    with child(job, log, "zoo.benchmarking.worker", threads or _dask_threads()) as process:
+        answers = list(process.answers(idle))
+        status = process.end()
+    return job, answers[-1] if answers else {"error": process.why(status)}
 
 
-def _share() -> int:
+def _dask_threads() -> int:
     """Threads for a job of a Dask worker that does several at a time; 0 for all."""
     import sys
 
@@ -126,4 +126,4 @@ def _share() -> int:
         at_a_time = get_worker().state.nthreads
     except ValueError:  # not called by a worker
         return 0
-    return max(1, (os.cpu_count() or 1) // at_a_time) if at_a_time > 1 else 0
+    return threads_per_job(at_a_time)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from backbones import BackboneError, weights_file
+from zoo.benchmarking.cell_store import CellStore
 from zoo.benchmarking.combinations import combinations, combine, failure
-from zoo.benchmarking.fan_out import Job, Workplace
-from zoo.benchmarking.made_by import mixed, versions_of
-from zoo.benchmarking.plan import METHODS, Cell, Contestant, Each, Request, cells, contestants
-from zoo.benchmarking.result import Row, Table, compare_with_best, ensemble_rows, single_rows
-from zoo.benchmarking.shelf import Shelf
+from zoo.benchmarking.fan_out import Job, JobRunner
+from zoo.benchmarking.plan import METHODS, Candidate, Cell, PerBackbone, Request, candidates, cells
+from zoo.benchmarking.provenance import mixed, versions_of
+from zoo.benchmarking.result import Table, TableRow, compare_with_best, ensemble_rows, single_rows
 from zoo.benchmarking.tables import write
 from zoo.data.dataset import Dataset, load
 from zoo.data.prepare import prepare
@@ -30,7 +30,7 @@ def benchmark(
     *,
     seeds: int = 3,
     methods: Sequence[str] = METHODS,
-    each: Each | None = None,
+    each: PerBackbone | None = None,
     jobs: int = 1,
     backend: str = "loky",
     address: str | None = None,
@@ -84,28 +84,28 @@ def benchmark(
     )
     if name is not None:
         check_name(name)
-    found = contestants(request, progress)
+    found = candidates(request, progress)
     dataset = _images(found[0], progress)
     label = name or _label(found[0].any.settings.data)
     no_weights = _without_weights(found, progress)
     wanted = cells(found, seeds, dataset)
-    shelf = Shelf(runs_dir(runs) / "benchmarks" / label)
-    workplace = Workplace(jobs, backend, address)
-    with disk_errors(shelf.folder), shelf.mine():
+    store = CellStore(runs_dir(runs) / "benchmarks" / label)
+    runner = JobRunner(jobs, backend, address)
+    with disk_errors(store.folder), store.locked():
         able = [cell for cell in wanted if cell.backbone not in no_weights]
-        failed = _train(able, dataset, shelf, workplace, progress)
-        table = _table(label, request, wanted, dataset, shelf, (failed, no_weights), name, progress)
+        failed = _train(able, dataset, store, runner, progress)
+        table = _table(label, request, wanted, dataset, store, (failed, no_weights), name, progress)
         write(table)
     return table
 
 
-def _images(contestant: Contestant, progress: Silent) -> Dataset:
+def _images(candidate: Candidate, progress: Silent) -> Dataset:
     """The images and the split that all are compared on.
 
     Raises:
         ZooError: there are none to compare by.
     """
-    dataset = load(contestant.any.settings, progress)
+    dataset = load(candidate.any.settings, progress)
     for sentence in data_remarks(dataset):
         progress.say(sentence)
     for split in ("val", "test"):
@@ -119,22 +119,22 @@ def _label(data: str) -> str:
     return plain_name(Path(data.removeprefix("tfds:")).stem) or "benchmark"
 
 
-def _without_weights(found: Sequence[Contestant], progress: Silent) -> dict[str, str]:
+def _without_weights(found: Sequence[Candidate], progress: Silent) -> dict[str, str]:
     """Backbone to the reason why its weights cannot be had; what can be fetched is fetched.
 
     Raises:
         ZooError, BackboneError: none has weights, or a file that was named is not there.
     """
     reasons = {}
-    for contestant in found:
-        weights = str(contestant.any.settings.weights)
+    for candidate in found:
+        weights = str(candidate.any.settings.weights)
         if weights not in {"imagenet", "none"} and not weights.startswith("hub:"):
             weights_file(weights)
         try:
-            fetch_weights(contestant.any, progress)
+            fetch_weights(candidate.any, progress)
         except BackboneError as error:
-            reasons[contestant.name] = str(error)
-            progress.say(f"left out {contestant.name}: {error}")
+            reasons[candidate.name] = str(error)
+            progress.say(f"left out {candidate.name}: {error}")
     if len(reasons) == len(found):
         raise ZooError(f"no backbone has weights: {next(iter(reasons.values()))}")
     return reasons
@@ -143,8 +143,8 @@ def _without_weights(found: Sequence[Contestant], progress: Silent) -> dict[str,
 def _train(
     wanted: Sequence[Cell],
     dataset: Dataset,
-    shelf: Shelf,
-    workplace: Workplace,
+    store: CellStore,
+    runner: JobRunner,
     progress: Silent,
 ) -> dict[str, str]:
     """Train the cells that are not there yet; gives name to reason of those that failed.
@@ -155,7 +155,7 @@ def _train(
     Raises:
         ZooError: none is there, then.
     """
-    missing = [cell for cell in wanted if not shelf.is_done(cell.name)]
+    missing = [cell for cell in wanted if not store.is_done(cell.name)]
     if len(missing) < len(wanted):
         progress.say(f"{len(wanted) - len(missing)} of {len(wanted)} trainings are there already")
     for size, fit in dict.fromkeys((c.settings.size, c.settings.fit) for c in missing):
@@ -169,34 +169,34 @@ def _train(
             part = [cell for cell in missing if (cell.variant == "probe") == first]
             hopeless = {by_name[name].backbone: why for name, why in failed.items()}
             failed |= {c.name: hopeless[c.backbone] for c in part if c.backbone in hopeless}
-            todo = [_job(c, shelf, workplace) for c in part if c.name not in failed]
+            todo = [_job(c, store, runner) for c in part if c.name not in failed]
             advance(len(part) - len(todo))
-            for job, answer in workplace.run(todo):
-                why = failure(job, answer, shelf)
+            for job, answer in runner.run(todo):
+                why = failure(job, answer, store)
                 failed |= why
-                _tell(by_name[job["name"]], why, shelf, advance, progress)
-    if wanted and not any(shelf.is_done(cell.name) for cell in wanted):
+                _tell(by_name[job["name"]], why, store, advance, progress)
+    if wanted and not any(store.is_done(cell.name) for cell in wanted):
         raise ZooError(f"nothing could be trained: {next(iter(failed.values()))}")
     return failed
 
 
-def _job(cell: Cell, shelf: Shelf, workplace: Workplace) -> Job:
+def _job(cell: Cell, store: CellStore, runner: JobRunner) -> Job:
     return {
         "kind": "cell",
         "name": cell.name,
-        "folder": str(shelf.cells.resolve()),
+        "folder": str(store.cells.resolve()),
         "settings": cell.settings.as_dict(),
-        "about": str(shelf.about_file(cell.name).resolve()),
-        "log": str(shelf.log(cell.name).resolve()),
-        "at_a_time": workplace.jobs,
+        "about": str(store.about_file(cell.name).resolve()),
+        "log": str(store.log(cell.name).resolve()),
+        "at_a_time": runner.jobs,
     }
 
 
 def _tell(
-    cell: Cell, why: Mapping[str, str], shelf: Shelf, advance: Advance, progress: Silent
+    cell: Cell, why: Mapping[str, str], store: CellStore, advance: Advance, progress: Silent
 ) -> None:
     advance(1)
-    run = shelf.run(cell.name)
+    run = store.run(cell.name)
     if cell.name in why or run is None:
         progress.say(f"{cell.label}: failed: {why.get(cell.name, 'it is not there')}")
         return
@@ -213,34 +213,34 @@ def _table(
     request: Request,
     wanted: Sequence[Cell],
     dataset: Dataset,
-    shelf: Shelf,
+    store: CellStore,
     problems: tuple[Mapping[str, str], Mapping[str, str]],
     name: str | None,
     progress: Silent,
 ) -> Table:
     """Combine, and put the rows together."""
     failed, no_weights = problems
-    workplace = Workplace(request.jobs, request.backend, request.address)
-    ensembles, missing = combinations(wanted, request.methods, request.seeds, shelf)
-    unmade = combine(ensembles, shelf, workplace, progress)
-    rows: list[Row] = single_rows(wanted, shelf, failed, no_weights)
-    rows += ensemble_rows(ensembles, missing, wanted, shelf, unmade)
+    runner = JobRunner(request.jobs, request.backend, request.address)
+    ensembles, missing = combinations(wanted, request.methods, request.seeds, store)
+    unmade = combine(ensembles, store, runner, progress)
+    rows: list[TableRow] = single_rows(wanted, store, failed, no_weights)
+    rows += ensemble_rows(ensembles, missing, wanted, store, unmade)
     compare_with_best(rows)
-    origin = _origin(request, rows, wanted, dataset, shelf, request.command(name))
-    return Table(label, shelf.folder, rows, origin)
+    origin = _origin(request, rows, wanted, dataset, store, request.command(name))
+    return Table(label, store.folder, rows, origin)
 
 
 def _origin(
     request: Request,
-    rows: Sequence[Row],
+    rows: Sequence[TableRow],
     wanted: Sequence[Cell],
     dataset: Dataset,
-    shelf: Shelf,
+    store: CellStore,
     command: str,
 ) -> dict[str, Any]:
     """Where the figures come from."""
-    trained = {c.name: shelf.run(c.name) for c in wanted if shelf.is_done(c.name)}
-    about = [shelf.about(name) for name in trained]
+    trained = {c.name: store.run(c.name) for c in wanted if store.is_done(c.name)}
+    about = [store.about(name) for name in trained]
     summary = dataset.summary()
     data = {key: summary[key] for key in ("name", "images", "fingerprint", "split_fingerprint")}
     data |= {split: sum(counts) for split, counts in summary["counts"].items()}
@@ -250,7 +250,7 @@ def _origin(
         "machines": sorted({a["machine"] for a in about}),
         "versions": {p: ", ".join(v) for p, v in versions_of(made_by.values()).items()},
         "made_by": made_by,
-        "mixed": mixed(made_by.values(), shelf.cells),
+        "mixed": mixed(made_by.values(), store.cells),
         "data": {**data, "classes": len(dataset.catalog.classes)},
         "seeds": request.seeds,
         "at_a_time": max(a["at_a_time"] for a in about),

@@ -35,7 +35,7 @@ _DATA = ("val_fraction", "test_fraction", "split_seed", "near_duplicates")
 _NO_PENALTY = {"l1": 0.0, "l2": 0.0}
 _MOST_SEEDS = 1000
 
-Each = Mapping[str, Mapping[str, Any]]
+PerBackbone = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Request:
     seeds: int = 3
     methods: tuple[str, ...] = METHODS
     settings: Mapping[str, Any] = field(default_factory=dict)
-    each: Each = field(default_factory=dict)
+    each: PerBackbone = field(default_factory=dict)
     jobs: int = 1
     backend: str = "loky"
     address: str | None = None
@@ -169,7 +169,7 @@ def pins(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Candidate:
     """A backbone of the table.
 
     Attributes:
@@ -186,18 +186,18 @@ class Contestant:
         return next(iter(self.settings.values()))
 
 
-def contestants(request: Request, progress: Silent) -> list[Contestant]:
+def candidates(request: Request, progress: Silent) -> list[Candidate]:
     """The backbones with everything decided.
 
     Raises:
         ZooError, BackboneError: an unknown backbone or one named twice, a setting that is unknown,
             out of range or that the backbone does not have.
     """
-    found: list[Contestant] = []
+    found: list[Candidate] = []
     for name in request.backbones or backbones.families():
         own = check(request.each.get(name, {}), f"the settings of {name}")
         given = gather(name, request.data, None, {**request.settings, **own}, progress)
-        made = _contestant(given)
+        made = _candidate(given)
         if made.name in {other.name for other in found}:
             raise ZooError(f"backbone {made.name!r} is named twice: name each once")
         found.append(made)
@@ -205,7 +205,7 @@ def contestants(request: Request, progress: Silent) -> list[Contestant]:
     return found
 
 
-def _contestant(given: Settings) -> Contestant:
+def _candidate(given: Settings) -> Candidate:
     try:
         resolved = resolve(given)
         scratch = resolved.from_scratch
@@ -218,7 +218,7 @@ def _contestant(given: Settings) -> Contestant:
             f"{error}: settings of one backbone are given as backbone.setting=value, such as "
             f"cnn.blocks=3"
         ) from None
-    return Contestant(resolved.spec.name, settings)
+    return Candidate(resolved.spec.name, settings)
 
 
 def _changes(variant: str, scratch: bool) -> dict[str, Any]:
@@ -242,7 +242,7 @@ class Cell:
 
     Attributes:
         name: of its run; another for other settings or other data.
-        backbone: the contestant's name.
+        backbone: the candidate's name.
         variant: of the recipe.
         seed: of the training; 0 where there is no chance in it.
         settings: all of them.
@@ -261,20 +261,20 @@ class Cell:
         return f"{self.backbone}, {VARIANTS[self.variant]}{seed}"
 
 
-def cells(found: Sequence[Contestant], seeds: int, dataset: Dataset) -> list[Cell]:
+def cells(found: Sequence[Candidate], seeds: int, dataset: Dataset) -> list[Cell]:
     """All trainings of the table; a probe has no chance in it and is trained once."""
     catalog, made = dataset.catalog, []
     data = f"{catalog.fingerprint()} {dataset.split_fingerprint()}"
-    for contestant in found:
-        weights = backbones.source_identity(str(contestant.any.settings.weights))
-        for variant, resolved in contestant.settings.items():
+    for candidate in found:
+        weights = backbones.source_identity(str(candidate.any.settings.weights))
+        for variant, resolved in candidate.settings.items():
             for seed in range(1 if variant == "probe" else seeds):
                 settings = replace(resolved.settings, seed=seed)
                 told = {k: v for k, v in settings.as_dict().items() if k not in {"data", "weights"}}
                 key = short_hash([told, data, weights])
-                stem = plain_name(backbones.short_name(contestant.name), 60)
+                stem = plain_name(backbones.short_name(candidate.name), 60)
                 name = f"{stem}-{variant}-s{seed}-{key}"
-                made.append(Cell(name, contestant.name, variant, seed, settings))
+                made.append(Cell(name, candidate.name, variant, seed, settings))
     return made
 
 

@@ -14,9 +14,9 @@ import numpy as np
 from scipy.stats import t as student
 
 from ensembles import PredictionTable
+from zoo.benchmarking.cell_store import CellStore
 from zoo.benchmarking.combinations import Combination
 from zoo.benchmarking.plan import VARIANTS, Cell
-from zoo.benchmarking.shelf import Shelf
 from zoo.benchmarking.verdict import Verdict, judge
 from zoo.evaluate.labels import LABELS
 from zoo.runs import Run
@@ -66,7 +66,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 @dataclass
-class Row:
+class TableRow:
     """A line of the table.
 
     Attributes:
@@ -122,7 +122,7 @@ class Row:
         chosen = [0 if self.variant == "probe" else s for s in seeds]
         return [self.runs[s].predictions("test") for s in chosen]
 
-    def seeds_with(self, other: Row) -> list[int]:
+    def seeds_with(self, other: TableRow) -> list[int]:
         """Seeds of which there are predictions of both; 0 alone where neither has chance in it."""
         chancy = [row for row in (self, other) if row.variant != "probe"]
         if not chancy:
@@ -168,11 +168,11 @@ class Table:
 
     name: str
     path: Path
-    rows: list[Row]
+    rows: list[TableRow]
     origin: dict[str, Any]
 
     @property
-    def best(self) -> Row | None:
+    def best(self) -> TableRow | None:
         """The single of lowest log loss on validation; None where nothing was trained."""
         return next((row for row in self.rows if row.best), None)
 
@@ -189,29 +189,32 @@ class Table:
 
 
 def single_rows(
-    cells: Sequence[Cell], shelf: Shelf, failed: Mapping[str, str], no_weights: Mapping[str, str]
-) -> list[Row]:
+    cells: Sequence[Cell],
+    store: CellStore,
+    failed: Mapping[str, str],
+    no_weights: Mapping[str, str],
+) -> list[TableRow]:
     """A row a backbone and variant.
 
     Args:
         cells: of the whole table.
-        shelf: where they are.
+        store: where they are.
         failed: name to reason of the cells that were not trained.
         no_weights: backbone to the reason why it has no weights; it has one row that says so.
     """
-    costs = _Costs(cells, shelf)
-    rows: dict[tuple[str, str], Row] = {}
+    costs = _Costs(cells, store)
+    rows: dict[tuple[str, str], TableRow] = {}
     for cell in cells:
         if cell.backbone in no_weights:
-            row = Row(cell.backbone, "single", cell.backbone)
+            row = TableRow(cell.backbone, "single", cell.backbone)
             row.problems[0] = no_weights[cell.backbone]
             rows[cell.backbone, ""] = row
             continue
         label = f"{cell.backbone}: {VARIANTS[cell.variant]}"
         row = rows.setdefault(
-            (cell.backbone, cell.variant), Row(label, "single", cell.backbone, cell.variant)
+            (cell.backbone, cell.variant), TableRow(label, "single", cell.backbone, cell.variant)
         )
-        run = shelf.run(cell.name) if shelf.is_done(cell.name) else None
+        run = store.run(cell.name) if store.is_done(cell.name) else None
         if run is None:
             row.problems[cell.seed] = failed.get(cell.name, "it was not trained")
         else:
@@ -225,26 +228,26 @@ def ensemble_rows(
     wanted: Sequence[Combination],
     missing: Mapping[int, str],
     cells: Sequence[Cell],
-    shelf: Shelf,
+    store: CellStore,
     failed: Mapping[str, str],
-) -> list[Row]:
+) -> list[TableRow]:
     """A row a method, and one a backbone for soups."""
-    costs = _Costs(cells, shelf)
-    rows: dict[tuple[str, str], Row] = {}
+    costs = _Costs(cells, store)
+    rows: dict[tuple[str, str], TableRow] = {}
     for one in wanted:
         soup = one.method == "soup"
         label = f"soup of {one.backbone}" if soup else f"ensemble: {one.method}"
         row = rows.setdefault(
             (one.method, one.backbone),
-            Row(label, "soup" if soup else "ensemble", one.backbone, method=one.method),
+            TableRow(label, "soup" if soup else "ensemble", one.backbone, method=one.method),
         )
-        run = shelf.run(one.name)
+        run = store.run(one.name)
         if run is None:
             row.problems[one.seed] = failed.get(one.name, "it was not made")
         else:
             row.runs[one.seed] = run
     if missing and not any(row.kind == "ensemble" for row in rows.values()):
-        rows["", ""] = Row("ensembles", "ensemble", "")
+        rows["", ""] = TableRow("ensembles", "ensemble", "")
     for row in rows.values():
         row.problems |= missing if row.kind == "ensemble" else {}
         costs.fill(row)
@@ -254,17 +257,17 @@ def ensemble_rows(
 class _Costs:
     """What rows cost, from what is known of the cells."""
 
-    def __init__(self, cells: Sequence[Cell], shelf: Shelf) -> None:
-        self._shelf = shelf
+    def __init__(self, cells: Sequence[Cell], store: CellStore) -> None:
+        self._store = store
         self._features: dict[str, float] = {}
         self._backbone = {cell.name: cell.backbone for cell in cells}
         for cell in cells:
-            run = shelf.run(cell.name)
+            run = store.run(cell.name)
             spent = run.record["seconds"].get("features", 0.0) if run else 0.0
             before = self._features.get(cell.backbone, 0.0)
             self._features[cell.backbone] = max(before, spent)
 
-    def fill(self, row: Row) -> None:
+    def fill(self, row: TableRow) -> None:
         """Medians over the seeds of a row."""
         runs = list(row.runs.values())
         row.parameters, row.macs = (self._network(runs, key) for key in ("parameters", "macs"))
@@ -277,7 +280,7 @@ class _Costs:
         """Parameters or multiply-accumulates of what predicts, summed over members."""
         totals: list[float | None] = []
         for run in runs:
-            parts = [self._shelf.about(name).get(key) for name in _asked(run)]
+            parts = [self._store.about(name).get(key) for name in _asked(run)]
             known = [float(part) for part in parts if part is not None]
             totals.append(sum(known) if len(known) == len(parts) else None)
         return _median(totals, int)
@@ -289,7 +292,7 @@ class _Costs:
 
     def _training(self, name: str) -> float:
         """Seconds of a cell's probe and fine-tuning."""
-        run = self._shelf.run(name)
+        run = self._store.run(name)
         if run is None:
             return 0.0
         spent = run.record["seconds"]
@@ -326,7 +329,7 @@ def _median(values: Sequence[float | None], kind: type) -> Any:
     return kind(np.median(known)) if known and len(known) == len(values) else None
 
 
-def compare_with_best(rows: Sequence[Row]) -> None:
+def compare_with_best(rows: Sequence[TableRow]) -> None:
     """Mark the single of lowest validation loss, and judge all others against it."""
     singles = [row for row in rows if row.kind == "single" and row.runs]
     if not singles:

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zoo.benchmarking.result import Figure, Row, Table
+from zoo.benchmarking.result import Figure, Table, TableRow
 from zoo.benchmarking.verdict import Verdict
 from zoo.evaluate.labels import LABELS
 from zoo.paths import new_file
@@ -73,15 +73,15 @@ def _plural(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def _label(row: Row) -> str:
+def _label(row: TableRow) -> str:
     single = len(row.runs) == 1 and row.figures["accuracy"].over == "images"
     return f"{row.label}{' (best single)' if row.best else ''}{' †' if single else ''}"
 
 
-def _quality(row: Row) -> list[str]:
+def _quality(row: TableRow) -> list[str]:
     if not row.runs:
-        said = "no weights" if row.kind == "single" and not row.variant else "failed"
-        return [row.label, said, *[""] * (len(LABELS) - 1)]
+        shown = "no weights" if row.kind == "single" and not row.variant else "failed"
+        return [row.label, shown, *[""] * (len(LABELS) - 1)]
     return [_label(row), *[_figure(row.figures[name]) for name in LABELS]]
 
 
@@ -105,7 +105,7 @@ _COSTS = (
 )
 
 
-def _cost(row: Row) -> list[str]:
+def _cost(row: TableRow) -> list[str]:
     return [
         _label(row),
         *_verdict(row.verdict),
@@ -157,8 +157,8 @@ def _intervals(table: Table) -> str:
             probes = [row.variant == "probe" for row in single]
             why += ["there is no chance in a probe"] if any(probes) else []
             why += [] if all(probes) else ["of what is no probe, the other seeds are missing"]
-        said = f" ({'; '.join(why)})" if why else ""
-        parts.append(f"† one training{said}: 95% interval over test images.")
+        shown = f" ({'; '.join(why)})" if why else ""
+        parts.append(f"† one training{shown}: 95% interval over test images.")
     return " ".join(parts)
 
 
@@ -177,8 +177,8 @@ def _kept(table: Table) -> str:
     kept = [row for row in table.rows if row.probes_kept]
     if not kept:
         return ""
-    said = ", ".join(f"{row.label} ({row.probes_kept} of {len(row.runs)})" for row in kept)
-    return f"Fine-tuning did not beat the probe on validation, and the probe was kept: {said}."
+    shown = ", ".join(f"{row.label} ({row.probes_kept} of {len(row.runs)})" for row in kept)
+    return f"Fine-tuning did not beat the probe on validation, and the probe was kept: {shown}."
 
 
 def _problems(table: Table) -> list[str]:

@@ -1,6 +1,6 @@
 """A process for one cell, so that memory does not grow with the table.
 
-Started and heard by :mod:`zoo.benchmarking.fan_out`; see :func:`zoo.tuning.worker.serve`.
+Started and heard by :mod:`zoo.benchmarking.fan_out`; see :func:`zoo.processes.serving.serve`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from zoo.processes.serving import Channel, serve
 from zoo.runs import Run, being_written, finished, unfinished, write_json
-from zoo.tuning.worker import Line, serve
 
 _POLL = 1.0  # seconds between two looks at a run that another process is writing
 
 
-def _cell(job: Mapping[str, Any], line: Line) -> dict[str, Any]:
+def _cell(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     """Train a run, or go on with it, and note what its network costs and where it was trained."""
     from zoo.origin import machine
     from zoo.train.job import finetune
@@ -50,7 +50,7 @@ def _costs(run: Run) -> dict[str, Any]:
     return {"parameters": model.count_params(), "macs": macs}
 
 
-def _soup(job: Mapping[str, Any], line: Line) -> dict[str, Any]:
+def _soup(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     """Average the weights of runs."""
     from zoo.combine.job import ensemble
 

@@ -13,7 +13,7 @@ from zoo.cli._common import jobs_option, json_option, print_json, printable, run
 from zoo.cli._verdict import verdict
 
 if TYPE_CHECKING:
-    from zoo.tuning.result import Row, Study
+    from zoo.tuning.result import Study, TrialRecord
 
 _SHOWN = 5
 _SETTINGS = 6  # of a trial, in a terminal
@@ -131,7 +131,7 @@ _TITLES = {"probe": "on frozen features", "finetune": "trained"}
 def _counts(study: Study) -> str:
     lines = []
     for stage, title in _TITLES.items():
-        rows = [r for r in study.rows if r["stage"] == stage]
+        rows = [r for r in study.trials if r["stage"] == stage]
         if rows:
             states = Counter(r["state"] for r in rows)
             states["tried again"] = sum(r["retry_of"] is not None for r in rows)
@@ -184,5 +184,5 @@ def _against_default(study: Study) -> str:
     return f"{said}\n{verdict(study.against_default.as_record(), heading)}\n{luck}"
 
 
-def _said(row: Row) -> str:
+def _said(row: TrialRecord) -> str:
     return f"accuracy {row['metrics']['accuracy']:.4f}, log loss {row['metrics']['log_loss']:.4f}"

@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 from ensembles import PredictionTable
 from zoo.diagnosis.evidence import SEED, Evidence
 from zoo.diagnosis.finding import Finding, Outcome, Shown, outcome, unknown
-from zoo.diagnosis.fitting import again, difference
+from zoo.diagnosis.proportions import difference_interval
 
 _RATIO = 3.0
 _LEVEL = 0.01
@@ -29,11 +29,11 @@ def check_balance(evidence: Evidence) -> Outcome:
     if ratio < _RATIO:
         return outcome("balance", says, [])
     rare = counts < np.sqrt(counts.max() * max(1, counts.min()))
-    right = table.probabilities.argmax(axis=1) == table.labels
+    correct = table.probabilities.argmax(axis=1) == table.labels
     ours = rare[table.labels]
     if ours.sum() < 10 or (~ours).sum() < 10:
         return unknown("balance", f"{says}, and too few of them are judged to say what it costs")
-    gap, low, high = difference(right[~ours], right[ours])
+    gap, low, high = difference_interval(correct[~ours], correct[ours])
     says += f"; recall of the rare ones is {gap:+.3f} [{low:+.3f}, {high:+.3f}] short"
     if low <= 0:
         return outcome("balance", says, [])
@@ -55,7 +55,7 @@ def check_balance(evidence: Evidence) -> Outcome:
         ),
         advice="Collect more images of the rare classes"
         + ("." if weighed else ", or weigh the classes in training."),
-        command="" if weighed else again(evidence, "--class-weights auto"),
+        command="" if weighed else evidence.rerun_command("--class-weights auto"),
     )
     return outcome("balance", says, [finding])
 
@@ -109,9 +109,9 @@ def check_pairs(evidence: Evidence) -> Outcome:
         return unknown("pairs", f"{len(table.labels)} judged images are too few")
     if k < 3:
         return unknown("pairs", "two classes are the only pair there is")
-    said = table.probabilities.argmax(axis=1)
+    predicted = table.probabilities.argmax(axis=1)
     confusion = np.zeros((k, k), np.int64)
-    np.add.at(confusion, (table.labels, said), 1)
+    np.add.at(confusion, (table.labels, predicted), 1)
     totals = confusion.sum(axis=1)
     errors = totals - confusion.diagonal()
     findings, tests = [], k * (k - 1) // 2
@@ -123,14 +123,16 @@ def check_pairs(evidence: Evidence) -> Outcome:
                 continue
             p = float(binomtest(both, wrong, 1 / (k - 1), alternative="greater").pvalue)
             if p * tests < _LEVEL:
-                findings.append(_pair(table, said, (i, j), confusion, p * tests, evidence.judge))
+                findings.append(
+                    _pair(table, predicted, (i, j), confusion, p * tests, evidence.judge)
+                )
     findings.sort(key=lambda f: -f.cost)
     return outcome("pairs", f"{tests} pairs of classes were compared", findings)
 
 
 def _pair(
     table: PredictionTable,
-    said: np.ndarray,
+    predicted: np.ndarray,
     pair: tuple[int, int],
     confusion: np.ndarray,
     p: float,
@@ -139,9 +141,9 @@ def _pair(
     i, j = pair
     names = table.classes.tolist()
     first, second = names[i], names[j]
-    swapped = ((table.labels == i) & (said == j)) | ((table.labels == j) & (said == i))
+    swapped = ((table.labels == i) & (predicted == j)) | ((table.labels == j) & (predicted == i))
     rows = np.flatnonzero(swapped)
-    rows = rows[np.argsort(-table.probabilities[rows, said[rows]], kind="stable")]
+    rows = rows[np.argsort(-table.probabilities[rows, predicted[rows]], kind="stable")]
     n = confusion.sum(axis=1)
     return Finding(
         title=f"{first} and {second} are taken for each other.",
@@ -154,7 +156,7 @@ def _pair(
         "disagree too, sharpen the definition or merge the two; if not, collect more of exactly "
         "these, or train at a larger --size.",
         files=tuple(
-            Shown(str(table.ids[r]), f"{names[table.labels[r]]} called {names[said[r]]}")
+            Shown(str(table.ids[r]), f"{names[table.labels[r]]} called {names[predicted[r]]}")
             for r in rows
         ),
     )

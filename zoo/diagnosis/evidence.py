@@ -6,6 +6,7 @@ Test images are looked at for copies and drift only. Nothing is chosen by them.
 from __future__ import annotations
 
 import csv
+import shlex
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,10 @@ class Evidence:
         self.run = run
         self.settings = Settings.of(run.settings, f"run {run.name!r}")
         self._progress = progress or Silent()
+
+    def rerun_command(self, options: str) -> str:
+        """The command that repeats the run with other options."""
+        return f"zoo finetune --config {shlex.quote(str(self.run.path / 'run.json'))} {options}"
 
     @cached_property
     def judged(self) -> PredictionTable:

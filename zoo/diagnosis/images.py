@@ -7,7 +7,7 @@ import numpy as np
 import backbones
 from zoo.diagnosis.evidence import SEED, Evidence
 from zoo.diagnosis.finding import Finding, Outcome, Shown, counted, outcome, unknown
-from zoo.diagnosis.fitting import difference
+from zoo.diagnosis.proportions import difference_interval
 from zoo.evaluate.metrics import wilson
 
 _PLAIN = 3.0  # standard deviation of a grey thumbnail, in 0..255
@@ -116,8 +116,8 @@ def check_drift(evidence: Evidence) -> Outcome:
     if area - 2 * error < _DRIFT:
         return outcome("drift", says, [])
     tables = [evidence.judged, evidence.run.predictions("test")]
-    right = [table.probabilities.argmax(axis=1) == table.labels for table in tables]
-    loss, low, high = difference(right[0], right[1])
+    correct = [table.probabilities.argmax(axis=1) == table.labels for table in tables]
+    loss, low, high = difference_interval(correct[0], correct[1])
     finding = Finding(
         title="The test images differ from the training images.",
         cost=max(0.01, loss),
@@ -162,8 +162,8 @@ def check_shortcuts(evidence: Evidence) -> Outcome:
     findings, told = [], []
     for name, clues in _clues(evidence, rows).items():
         forest = RandomForestClassifier(100, min_samples_leaf=5, random_state=SEED)
-        right = cross_val_predict(forest, clues, labels, cv=folds) == labels
-        share, low = float(right.mean()), wilson(float(right.sum()), len(right))[0]
+        correct = cross_val_predict(forest, clues, labels, cv=folds) == labels
+        share, low = float(correct.mean()), wilson(float(correct.sum()), len(correct))[0]
         told.append(f"{name} {share:.3f}")
         if low > base + _SHORTCUT * (1 - base):
             findings.append(_shortcut(name, share, low, base))

@@ -7,19 +7,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from zoo.diagnosis.capacity import check_capacity
+from zoo.diagnosis.backbone_comparison import check_backbones, checked
 from zoo.diagnosis.classes import check_balance, check_pairs
-from zoo.diagnosis.curves import check_settings
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Finding, Outcome
-from zoo.diagnosis.fitting import check_fit
 from zoo.diagnosis.images import check_drift, check_files, check_leaks, check_shortcuts
 from zoo.diagnosis.inputs import check_input
 from zoo.diagnosis.labels import check_labels
-from zoo.diagnosis.larger import check_backbones, checked
+from zoo.diagnosis.learning_curve import check_capacity
+from zoo.diagnosis.overfitting import check_fit
 from zoo.diagnosis.range_test import check_range
 from zoo.diagnosis.sharpness import check_sharpness
 from zoo.diagnosis.study import check_study
+from zoo.diagnosis.training_curves import check_settings
 from zoo.progress import Silent
 from zoo.runs import Run, open_run
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
-from zoo.diagnosis.fitting import again
 from zoo.errors import ZooError
 from zoo.progress import Silent
 
@@ -185,6 +184,6 @@ def check_range(evidence: Evidence, progress: Silent) -> Outcome:
             f"{found.losses.min():.3f}: {says}.",
         ),
         advice=f"Train with a rate between, for instance {better:.0e}.",
-        command=again(evidence, f"--learning-rate {better:.0e}"),
+        command=evidence.rerun_command(f"--learning-rate {better:.0e}"),
     )
     return outcome("range test", says, [finding])

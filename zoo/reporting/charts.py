@@ -189,8 +189,8 @@ def history_chart(
     frame = svg.Frame(
         380, 250, min(values) - room, max(values) + room, 1, max(2, count), (52, 14, 12, 34)
     )
-    whole = [t for t in svg.ticks(1, max(2, count), 6) if t == int(t)]
-    parts = [*frame.axes(title), *frame.scale(whole)]
+    integers = [t for t in svg.ticks(1, max(2, count), 6) if t == int(t)]
+    parts = [*frame.axes(title), *frame.scale(integers)]
     if start is not None:
         parts.append(svg.line([(52, frame.y(start)), (366, frame.y(start))], "even"))
         parts.append(
@@ -235,7 +235,7 @@ _MAP_DOT = Markup(
 def map_chart(
     points: np.ndarray,
     labels: np.ndarray,
-    said: np.ndarray,
+    predicted: np.ndarray,
     ids: Sequence[str],
     names: Sequence[str],
     pictures: Sequence[str],
@@ -244,16 +244,18 @@ def map_chart(
 
     Args:
         points: of shape (n, 2) in 0..1.
-        labels, said: int64 of shape (n,).
+        labels, predicted: int64 of shape (n,).
         ids: of the images.
         names: of the classes.
         pictures: for each image the name of its picture on the page, empty where there is none.
     """
     width, height = 1100.0, 560.0
     parts = []
-    for i in sorted(range(len(points)), key=lambda i: said[i] != labels[i]):
-        miss = said[i] != labels[i]
-        words = f"{ids[i]}: {names[labels[i]]}" + (f", called {names[said[i]]}" if miss else "")
+    for i in sorted(range(len(points)), key=lambda i: predicted[i] != labels[i]):
+        miss = predicted[i] != labels[i]
+        words = f"{ids[i]}: {names[labels[i]]}" + (
+            f", called {names[predicted[i]]}" if miss else ""
+        )
         x, y = 10 + (width - 20) * points[i, 0], 10 + (height - 20) * (1 - points[i, 1])
         shown = Markup(' data-picture="{}"').format(pictures[i]) if pictures[i] else ""
         radius, kind = (5, "map-dot miss") if miss else (4, "map-dot")
@@ -262,7 +264,7 @@ def map_chart(
     return svg.image(width, height, parts, "map of the images")
 
 
-class Row(NamedTuple):
+class Estimate(NamedTuple):
     """A value with its interval, of one of several runs."""
 
     name: str
@@ -271,7 +273,7 @@ class Row(NamedTuple):
     high: float
 
 
-def forest_chart(rows: Sequence[Row], title: str) -> Markup:
+def forest_chart(rows: Sequence[Estimate], title: str) -> Markup:
     """Values with their intervals below each other."""
     low, high = min(r.low for r in rows), max(r.high for r in rows)
     room = 0.06 * (high - low) or 0.01

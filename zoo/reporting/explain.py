@@ -56,7 +56,7 @@ class Network:
         """Lay maps of what speaks for either class over pictures of mistakes.
 
         Returns:
-            Id to the names of two overlays: for what is said, and for what is labelled.
+            Id to the names of two overlays: for what is predicted, and for what is labelled.
 
         Raises:
             ZooError: the network cannot be explained, or the images are not there.
@@ -66,7 +66,7 @@ class Network:
             return {}
         explain = GradCam(self.model)
         pixels = self._evidence.prepared.pixels[self.rows([m.id for m in shown])]
-        wanted = np.array([[m.said, m.label] for m in shown], np.int64)
+        wanted = np.array([[m.predicted, m.label] for m in shown], np.int64)
         maps = [explain(pixels, wanted[:, i], self._progress) for i in (0, 1)]
         fit = self._evidence.run.view[1]
         return {
@@ -91,12 +91,12 @@ class Network:
         features = inference.run(prepared.pixels, self.rows(ids), self._progress, "map")
         points, method = featuremap.layout(features)
         names = table.classes.tolist()
-        said = table.probabilities.argmax(axis=1)
+        predicted = table.probabilities.argmax(axis=1)
         present = np.unique(table.labels).tolist()
         known = [album.get(sample) for sample in ids]
         pictures = ["" if picture is None else picture.name for picture in known]
         return {
-            "chart": charts.map_chart(points, table.labels, said, ids, names, pictures),
+            "chart": charts.map_chart(points, table.labels, predicted, ids, names, pictures),
             "method": method,
             "count": len(table),
             "classes": [(k, names[k], charts.colour(k, len(names))) for k in present],

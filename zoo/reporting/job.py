@@ -14,8 +14,8 @@ from zoo.errors import ZooError, disk_errors
 from zoo.pages.render import render
 from zoo.paths import new_file, user_path
 from zoo.progress import Silent
-from zoo.reporting import beside
-from zoo.reporting.single import Page
+from zoo.reporting import comparison
+from zoo.reporting.run_page import Page
 from zoo.runs import Run, open_run
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -63,7 +63,7 @@ def report(
         context = Page(opened[0], diagnosis, diagnose, silent).context()
         page = _page("run.html", context)
     else:
-        page = _page("compare.html", beside.context(opened, silent))
+        page = _page("compare.html", comparison.context(opened, silent))
     with new_file(target) as temporary:
         temporary.write_text(page, "utf-8")
     return target

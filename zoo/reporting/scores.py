@@ -29,8 +29,8 @@ class ClassScores:
     Attributes:
         name: of the class.
         count: images of it.
-        said: images that are called it.
-        right: images of it that are called it.
+        predicted: images that are called it.
+        correct: images of it that are called it.
         precision: of those called it, the share that are; None where nothing is called it.
         recall: of those that are, the share called it; None where there is no image of it.
         f1: their harmonic mean; None where both are None.
@@ -38,8 +38,8 @@ class ClassScores:
 
     name: str
     count: int
-    said: int
-    right: int
+    predicted: int
+    correct: int
     precision: Share | None
     recall: Share | None
     f1: Share | None
@@ -48,24 +48,32 @@ class ClassScores:
 def confusion(table: PredictionTable) -> np.ndarray:
     """int64 of shape (k, k): images of the row's class that are called the column's."""
     k = len(table.classes)
-    said = table.probabilities.argmax(axis=1)
-    return np.bincount(k * table.labels + said, minlength=k * k).reshape(k, k)
+    predicted = table.probabilities.argmax(axis=1)
+    return np.bincount(k * table.labels + predicted, minlength=k * k).reshape(k, k)
 
 
 def class_scores(matrix: np.ndarray, names: list[str]) -> list[ClassScores]:
     """Precision, recall and F1 of each class, in the order of the confusion matrix.
 
-    Precision and recall have Wilson intervals. F1 is 2J / (1 + J) of the share J of right ones
+    Precision and recall have Wilson intervals. F1 is 2J / (1 + J) of the share J of correct ones
     among the images that are of the class or are called it (its Jaccard index), and has the Wilson
     interval of J, carried over.
     """
     found = []
     for i, name in enumerate(names):
-        right, count, said = int(matrix[i, i]), int(matrix[i].sum()), int(matrix[:, i].sum())
-        union = _share(right, count + said - right)
+        correct, count, predicted = int(matrix[i, i]), int(matrix[i].sum()), int(matrix[:, i].sum())
+        union = _share(correct, count + predicted - correct)
         f1 = union and Share(*(2 * j / (1 + j) for j in (union.value, union.low, union.high)))
         found.append(
-            ClassScores(name, count, said, right, _share(right, said), _share(right, count), f1)
+            ClassScores(
+                name,
+                count,
+                predicted,
+                correct,
+                _share(correct, predicted),
+                _share(correct, count),
+                f1,
+            )
         )
     return found
 
@@ -80,7 +88,7 @@ class Bin:
 
     Attributes:
         confidence: mean probability of their first choice.
-        accuracy: the share that is right, with its 95% interval.
+        accuracy: the share that is correct, with its 95% interval.
         count: how many.
     """
 
@@ -97,12 +105,12 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Bin]:
         labels: int64 of shape (n,).
     """
     confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
+    correct = probabilities.argmax(axis=1) == labels
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
     found = []
     for i in np.unique(place):
         own = place == i
-        share = _share(int(right[own].sum()), int(own.sum()))
+        share = _share(int(correct[own].sum()), int(own.sum()))
         assert share is not None
         found.append(Bin(float(confidence[own].mean()), share, int(own.sum())))
     return found
@@ -170,23 +178,23 @@ class Mistake:
 
     Attributes:
         id: of the image.
-        label, said: indices of classes.
-        confidence: probability of what is said.
+        label, predicted: indices of classes.
+        confidence: probability of what is predicted.
     """
 
     id: str
     label: int
-    said: int
+    predicted: int
     confidence: float
 
 
 def mistakes(table: PredictionTable) -> list[Mistake]:
     """All of them, the most confident first."""
-    said = table.probabilities.argmax(axis=1)
-    rows = np.flatnonzero(said != table.labels)
-    confidence = table.probabilities[rows, said[rows]]
+    predicted = table.probabilities.argmax(axis=1)
+    rows = np.flatnonzero(predicted != table.labels)
+    confidence = table.probabilities[rows, predicted[rows]]
     order = np.argsort(-confidence, kind="stable")
     return [
-        Mistake(str(table.ids[r]), int(table.labels[r]), int(said[r]), float(c))
+        Mistake(str(table.ids[r]), int(table.labels[r]), int(predicted[r]), float(c))
         for r, c in zip(rows[order], confidence[order], strict=True)
     ]

@@ -109,7 +109,12 @@ def _pairs(matrix: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
     order = np.argsort(-wrong, axis=None, kind="stable")[:_PAIRS]
     cells = [divmod(int(cell), len(matrix)) for cell in order]
     return [
-        {"label": names[i], "said": names[j], "count": int(wrong[i, j]), "of": int(matrix[i].sum())}
+        {
+            "label": names[i],
+            "predicted": names[j],
+            "count": int(wrong[i, j]),
+            "of": int(matrix[i].sum()),
+        }
         for i, j in cells
         if wrong[i, j]
     ]

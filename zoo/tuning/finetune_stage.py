@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -12,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from backbones import BackboneError
 from zoo.errors import ZooError, disk_errors
+from zoo.processes.child import Child, child
+from zoo.processes.resources import threads_per_job
 from zoo.progress import Advance
 from zoo.settings import Settings
 from zoo.train.plan import resolve
-from zoo.tuning.bench import Bench
-from zoo.tuning.book import Book
-from zoo.tuning.process import Worker, worker
+from zoo.tuning.context import StudyContext
 from zoo.tuning.score import epoch_score, score
 from zoo.tuning.space import Point, Space
+from zoo.tuning.trial_store import TrialStore
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -47,29 +47,29 @@ class Search:
     finished: Callable[[], None]
 
 
-def finetune_stage(book: Book, search: Search, bench: Bench) -> None:
+def finetune_stage(store: TrialStore, search: Search, context: StudyContext) -> None:
     """Train until enough is tried, time is up, or Ctrl-C; also wait for what others try.
 
     Raises:
         ZooError: the first trials all failed.
     """
-    total = search.limit if search.limit is not None else len(book.trials)
-    with bench.progress.step("tune", total) as advance:
-        advance(book.counted())
+    total = search.limit if search.limit is not None else len(store.trials)
+    with context.progress.step("tune", total) as advance:
+        advance(store.counted())
 
         def slot() -> None:
-            while not bench.why_stop() and _next(book, search, bench, advance):
+            while not context.why_stop() and _next(store, search, context, advance):
                 pass
 
-        said = False
+        told = False
         while True:
-            _run_slots(slot, bench.jobs)
-            others = book.elsewhere()
-            if bench.why_stop() or not others:
+            _run_slots(slot, context.jobs)
+            others = store.elsewhere()
+            if context.why_stop() or not others:
                 return
-            if not said:
-                bench.progress.say(f"waiting for {others} trials of other commands")
-                said = True
+            if not told:
+                context.progress.say(f"waiting for {others} trials of other commands")
+                told = True
             time.sleep(_POLL)
 
 
@@ -83,23 +83,23 @@ def _run_slots(slot: Callable[[], None], jobs: int) -> None:
     Parallel(n_jobs=jobs, backend="threading")(delayed(slot)() for _ in range(jobs))
 
 
-def _next(book: Book, search: Search, bench: Bench, advance: Advance) -> bool:
+def _next(store: TrialStore, search: Search, context: StudyContext, advance: Advance) -> bool:
     """Do one trial; whether there was one."""
     distributions = {n: d.distribution() for n, d in search.space.items()} if search.space else None
-    trial = book.claim(search.limit, distributions)
+    trial = store.claim(search.limit, distributions)
     if trial is None:
         return False
     started = time.perf_counter()
-    folder = work_folder(bench.folder, trial.number)
+    folder = work_folder(context.folder, trial.number)
     try:
-        said = _Attempt(book, search, bench, trial, folder, advance, started).run()
+        outcome = _Attempt(store, search, context, trial, folder, advance, started).run()
     except BaseException:
-        book.interrupt(trial, "stopped")
+        store.interrupt(trial, "stopped")
         raise
     advance(1)
-    bench.progress.say(f"trial {trial.number}: {said} ({time.perf_counter() - started:.0f} s)")
+    context.progress.say(f"trial {trial.number}: {outcome} ({time.perf_counter() - started:.0f} s)")
     search.finished()
-    _check_hope(book)
+    _check_hope(store)
     return True
 
 
@@ -112,16 +112,16 @@ def work_folder(study: Path, number: int) -> Path:
 class _Attempt:
     """One training, seen from the parent."""
 
-    book: Book
+    store: TrialStore
     search: Search
-    bench: Bench
+    context: StudyContext
     trial: Trial
     folder: Path
     advance: Advance
     started: float
 
     def run(self) -> str:
-        """Train, tell the book, and say in a few words how it went."""
+        """Train, tell the store, and say in a few words how it went."""
         point = _point(self.trial)
         try:
             settings = self._settings(point)
@@ -134,51 +134,50 @@ class _Attempt:
         job = {
             "kind": "trial",
             "settings": settings.as_dict(),
-            "split": self.bench.dataset.split_fingerprint(),
+            "split": self.context.dataset.split_fingerprint(),
             "folder": str(self.folder),
         }
-        jobs = self.bench.jobs
-        threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else 0
+        threads = threads_per_job(self.context.jobs)
         try:
-            with worker(job, self.folder / "log.txt", threads) as made:
-                return self._heard(made, settings)
+            with child(job, self.folder / "log.txt", "zoo.tuning.worker", threads) as process:
+                return self._follow(process, settings)
         finally:
             for left in self.folder.glob("*last.npz"):
                 left.unlink()
 
     def _settings(self, point: Point) -> Settings:
         # from what was given: the usual learning rate, for one, follows from the optimizer
-        return resolve(self.bench.given.changed(**self.search.settings_of(point))).settings
+        return resolve(self.context.given.changed(**self.search.settings_of(point))).settings
 
-    def _heard(self, made: Worker, settings: Settings) -> str:
+    def _follow(self, process: Child, settings: Settings) -> str:
         rows: list[dict[str, float]] = []
         why, pruned = "", False
         last: dict[str, Any] = {}
-        for last in made.answers(lambda: self.book.beat(self.trial)):
+        for last in process.answers(lambda: self.store.beat(self.trial)):
             if "epoch" in last:
                 rows.append(last["epoch"])
                 pruned = self._is_weak(rows[-1], settings)
-                why = self.bench.why_stop()
-                made.send("stop" if pruned or why else "go")
+                why = self.context.why_stop()
+                process.send("stop" if pruned or why else "go")
                 loss, accuracy = rows[-1]["val_loss"], rows[-1]["val_accuracy"]
                 note = f"epoch {len(rows)}/{settings.epochs}"
                 self.advance(0, f"{note}  val loss {loss:.3f}  accuracy {accuracy:.3f}")
-        status = made.end()
+        status = process.end()
         self.trial.set_user_attr("epochs", rows)
         self.trial.set_user_attr("seconds", round(time.perf_counter() - self.started, 3))
         if "done" in last:
             return self._completed(last["done"])
         if last.get("stopped") and pruned:
-            self.book.prune(self.trial, f"after epoch {len(rows)} it was in the lower third")
+            self.store.prune(self.trial, f"after epoch {len(rows)} it was in the lower third")
             return f"pruned after epoch {len(rows)}"
         if last.get("stopped"):
-            self.book.interrupt(self.trial, why)
+            self.store.interrupt(self.trial, why)
             return f"{why}; it is tried again later"
-        return self._failed(last.get("error") or made.why(status))
+        return self._failed(last.get("error") or process.why(status))
 
     def _is_weak(self, row: Mapping[str, float], settings: Settings) -> bool:
         number = int(row["epoch"])
-        self.trial.report(epoch_score(self.bench.metric, row, self.bench.val_count), number)
+        self.trial.report(epoch_score(self.context.metric, row, self.context.val_count), number)
         last = number == settings.epochs
         return self.search.pruned and not last and bool(self.trial.should_prune())
 
@@ -186,12 +185,12 @@ class _Attempt:
         for key in ("metrics", "best_epoch", "stages"):
             self.trial.set_user_attr(key, found[key])
         metrics = found["metrics"]
-        reached = score(self.bench.metric, metrics, self.bench.val_count)
-        self.book.complete(self.trial, reached)
+        reached = score(self.context.metric, metrics, self.context.val_count)
+        self.store.complete(self.trial, reached)
         return f"accuracy {metrics['accuracy']:.3f}, log loss {metrics['log_loss']:.3f}"
 
     def _failed(self, why: str) -> str:
-        self.book.fail(self.trial, why)
+        self.store.fail(self.trial, why)
         return f"failed: {why}"
 
 
@@ -204,8 +203,8 @@ def _point(trial: Trial) -> Point:
     return {name: trial.suggest_categorical(name, choices[name]) for name in noted}
 
 
-def _check_hope(book: Book) -> None:
-    done = [t for t in book.trials if t.state.is_finished() and t.user_attrs.get("counts", True)]
+def _check_hope(store: TrialStore) -> None:
+    done = [t for t in store.trials if t.state.is_finished() and t.user_attrs.get("counts", True)]
     if len(done) >= _HOPELESS and all(t.state.name == "FAIL" for t in done):
         reason = done[-1].user_attrs.get("reason", "")
         raise ZooError(f"the first {len(done)} trials failed, the last with: {reason}")

@@ -10,11 +10,11 @@ from zoo.data.dataset import Dataset
 from zoo.errors import ZooError
 from zoo.settings import Settings
 from zoo.train.plan import Resolved
-from zoo.tuning.book import Book
 from zoo.tuning.grid import choices_of
 from zoo.tuning.request import Request
-from zoo.tuning.result import Row
+from zoo.tuning.result import TrialRecord
 from zoo.tuning.space import Point, Space
+from zoo.tuning.trial_store import TrialStore
 
 _PATHS = ("data", "weights", "backbone")
 
@@ -49,7 +49,7 @@ def identity_of(
     }
 
 
-def with_paths(row: Row, resolved: Resolved) -> Row:
+def with_paths(row: TrialRecord, resolved: Resolved) -> TrialRecord:
     """A trial with the paths of this command: files may have moved since, or machines differ."""
     if not row["settings"]:
         return row
@@ -77,16 +77,16 @@ _SAID = {
 }
 
 
-def identify(book: Book, name: str, identity: dict[str, Any]) -> None:
+def identify(store: TrialStore, name: str, identity: dict[str, Any]) -> None:
     """Note what the study is of, or refuse where it is of something else.
 
     Raises:
         ZooError: it is.
     """
     mine = json.loads(json.dumps(identity))
-    known = book.note("identity")
+    known = store.note("identity")
     if known is None:
-        book.note("identity", mine)
+        store.note("identity", mine)
         return
     before = {"weights": mine["weights"], **known}  # of an older study, they are not known
     for key, words in _SAID.items():
@@ -97,4 +97,4 @@ def identify(book: Book, name: str, identity: dict[str, Any]) -> None:
                 f"study {name!r} was made with {words}{detail}: choose another --name, or repeat "
                 f"the command it was begun with"
             )
-    book.note("identity", mine)
+    store.note("identity", mine)

@@ -14,8 +14,7 @@ from zoo.settings import Settings
 from zoo.train.job import fetch_weights
 from zoo.train.plan import Resolved, gather, resolve
 from zoo.tuning import result
-from zoo.tuning.bench import Bench
-from zoo.tuning.book import Book
+from zoo.tuning.context import StudyContext
 from zoo.tuning.finetune_stage import Search, finetune_stage
 from zoo.tuning.grid import choices_of, points_of, read_grid
 from zoo.tuning.log import write_best, write_jsonl, write_tensorboard
@@ -30,6 +29,7 @@ from zoo.tuning.probe_stage import (
 from zoo.tuning.refit import refit as refit_run
 from zoo.tuning.request import Request, seconds_of
 from zoo.tuning.result import Study
+from zoo.tuning.session import Place, StudySession, begin, label_of
 from zoo.tuning.space import (
     HEAD,
     Dimension,
@@ -39,7 +39,7 @@ from zoo.tuning.space import (
     default_space,
     read_space,
 )
-from zoo.tuning.work import Place, Work, begin, label_of
+from zoo.tuning.trial_store import TrialStore
 
 _PROBE_SHARE = 1 / 3  # of the time, at most
 
@@ -99,19 +99,19 @@ def tune(
     request = Request(trials, probes, metric, jobs, seconds_of(timeout), prune, top)
     given = gather(backbone, data, config, settings, progress)
     resolved = _checked(given)
-    whole = default_space(resolved)
+    searched = default_space(resolved)
     if space is not None:
-        whole, fixed = read_space(Path(space), resolved)
+        searched, fixed = read_space(Path(space), resolved)
         given = given.changed(**fixed)
         resolved = _checked(given)
     pinned = set(settings) | _config_names(config)
-    whole = {n: d for n, d in whole.items() if n not in pinned}
+    searched = {n: d for n, d in searched.items() if n not in pinned}
     fetch_weights(resolved, progress)
     place = Place(name, runs, storage, mlflow)
-    work = begin(given, resolved, request, whole, place, progress)
-    with work.under_way():
-        _search(work, whole)
-    return _finished(work, refit)
+    session = begin(given, resolved, request, searched, place, progress)
+    with session.running():
+        _search(session, searched)
+    return _finished(session, refit)
 
 
 def sweep(
@@ -152,14 +152,14 @@ def sweep(
     for point in points:
         resolve(given.changed(**point))  # refused now rather than trial after trial
     place = Place(name or f"sweep-{label_of(resolved)}", runs, storage, mlflow)
-    work = begin(given, resolved, request, points, place, progress)
-    with work.under_way():
-        enqueue_points(work.book, points)
-        _finetune(work, Search(None, dict, None, False, work.log))
-    work.spaces = {
+    session = begin(given, resolved, request, points, place, progress)
+    with session.running():
+        enqueue_points(session.store, points)
+        _finetune(session, Search(None, dict, None, False, session.log))
+    session.spaces = {
         "finetune": {n: Dimension(n, choices=tuple(c)) for n, c in choices_of(points).items()}
     }
-    return _finished(work, refit)
+    return _finished(session, refit)
 
 
 def _checked(given: Settings) -> Resolved:
@@ -174,157 +174,161 @@ def _config_names(config: str | Path | None) -> set[str]:
     return set(read_config(Path(config))) if config else set()
 
 
-def _search(work: Work, whole: Space) -> None:
+def _search(session: StudySession, searched: Space) -> None:
     """Both stages."""
     heads: dict[str, Point] = {}
-    bench, fine = work.bench, whole
-    if work.probes is not None:
-        head = {n: d for n, d in whole.items() if n in HEAD}
-        fine = {n: d for n, d in whole.items() if n not in HEAD}
-        work.spaces["probe"] = head
-        heads = _probed(work, head)
-        if bench.resolved.probe_only:
+    context, fine = session.context, searched
+    if session.probes is not None:
+        head = {n: d for n, d in searched.items() if n in HEAD}
+        fine = {n: d for n, d in searched.items() if n not in HEAD}
+        session.spaces["probe"] = head
+        heads = _probed(session, head)
+        if context.resolved.probe_only:
             return
         fine["head"] = Dimension("head", choices=head_names())
-    if bench.why_stop():
+    if context.why_stop():
         return
-    if bench.resolved.probe_only:
+    if context.resolved.probe_only:
         raise ZooError("--set unfreeze=none leaves nothing to search without --probes")
     if not fine:
         raise ZooError("nothing is left to search: every setting of the space is pinned")
-    work.spaces["finetune"] = fine
-    _enqueue_first(work, fine, heads)
+    session.spaces["finetune"] = fine
+    _enqueue_first(session, fine, heads)
 
     def settings_of(point: Point) -> Point:
         rest = {n: v for n, v in point.items() if n != "head"}
         return {**heads.get(point.get("head", ""), {}), **rest}
 
-    request = work.request
-    _finetune(work, Search(fine, settings_of, request.trials, request.prune, work.log))
+    request = session.request
+    _finetune(session, Search(fine, settings_of, request.trials, request.prune, session.log))
 
 
-def _finetune(work: Work, search: Search) -> None:
+def _finetune(session: StudySession, search: Search) -> None:
     try:
-        finetune_stage(work.book, search, work.bench)
+        finetune_stage(session.store, search, session.context)
     finally:
-        work.log()
+        session.log()
 
 
-def _probed(work: Work, head: Space) -> dict[str, Point]:
+def _probed(session: StudySession, head: Space) -> dict[str, Point]:
     """Do the first stage; the heads to go on with, which stay the same once they are chosen."""
-    assert work.probes is not None
-    known = work.book.note("heads")
-    if known and work.probes.counted() >= work.request.probes:
+    assert session.probes is not None
+    known = session.store.note("heads")
+    if known and session.probes.counted() >= session.request.probes:
         return dict(known)
-    bench, features = work.bench, load_features(work.bench)
-    share = time.monotonic() + work.request.seconds * _PROBE_SHARE
+    context, features = session.context, load_features(session.context)
+    share = time.monotonic() + session.request.seconds * _PROBE_SHARE
     # small products: the processes of other jobs do not run yet, so all cores are free
     probe_stage(
-        work.probes,
+        session.probes,
         head,
         features,
-        replace(bench, deadline=min(bench.deadline, share)),
-        work.request.probes,
+        replace(context, deadline=min(context.deadline, share)),
+        session.request.probes,
     )
-    work.log()
+    session.log()
     if known:
         return dict(known)
-    found = _heads(work.probes, head, features, bench)
-    if not bench.stop.is_set():
-        work.book.note("heads", found)
+    found = _heads(session.probes, head, features, context)
+    if not context.stop.is_set():
+        session.store.note("heads", found)
     return found
 
 
-def _heads(probes: Book, head: Space, features: Features, bench: Bench) -> dict[str, Point]:
-    usual = default_head(probes, features, bench.resolved.settings)
-    return promising(probes, head, bench.metric, usual)
+def _heads(
+    probes: TrialStore, head: Space, features: Features, context: StudyContext
+) -> dict[str, Point]:
+    usual = default_head(probes, features, context.resolved.settings)
+    return promising(probes, head, context.metric, usual)
 
 
-def enqueue_points(book: Book, points: Sequence[Point]) -> None:
+def enqueue_points(store: TrialStore, points: Sequence[Point]) -> None:
     """Every point once, also where an earlier command was killed between two of them."""
-    if book.note("begun"):
+    if store.note("begun"):
         return
-    book.note("choices", choices_of(points))
+    store.note("choices", choices_of(points))
     for point in points:
-        book.enqueue([point], point=point)
-    book.note("begun", True)
+        store.enqueue([point], point=point)
+    store.note("begun", True)
 
 
-def _enqueue_first(work: Work, space: Space, heads: Mapping[str, Point]) -> None:
+def _enqueue_first(session: StudySession, space: Space, heads: Mapping[str, Point]) -> None:
     """The default settings first, then the same on the best head."""
-    if work.book.note("begun"):
+    if session.store.note("begun"):
         return
-    resolved = work.bench.resolved
+    resolved = session.context.resolved
     point = default_point(space, resolved)
-    work.book.enqueue([point], default=True)
+    session.store.enqueue([point], default=True)
     if heads:
-        work.book.enqueue([{**point, "head": head_names()[1]}])
-    work.book.note("begun", True)
+        session.store.enqueue([{**point, "head": head_names()[1]}])
+    session.store.note("begun", True)
 
 
-def _finished(work: Work, refit: bool) -> Study:
+def _finished(session: StudySession, refit: bool) -> Study:
     """What came of it, with runs of the best trials, written down."""
     from zoo.tuning.page import write_page
 
-    study = _conclude(work)
-    if not work.bench.stop.is_set():
-        study = _with_runs(study, work, refit)
+    study = _conclude(session)
+    if not session.context.stop.is_set():
+        study = _with_runs(study, session, refit)
     with disk_errors(study.path):
         write_tensorboard(study)
         write_page(study)
     return study
 
 
-def _conclude(work: Work) -> Study:
+def _conclude(session: StudySession) -> Study:
     """What came of it."""
-    books = {"probe": work.probes, "finetune": work.book}
-    shares = {stage: result.importances(book) for stage, book in books.items() if book}
+    stores = {"probe": session.probes, "finetune": session.store}
+    shares = {stage: result.importances(store) for stage, store in stores.items() if store}
     study = Study(
-        work.name,
-        work.bench.folder,
-        work.request.metric,
-        work.rows(),
-        work.spaces,
+        session.name,
+        session.context.folder,
+        session.request.metric,
+        session.trials(),
+        session.spaces,
         {stage: found for stage, found in shares.items() if found},
         [],
-        stopped=work.bench.why_stop(),
+        stopped=session.context.why_stop(),
     )
-    _complete_probe_rows(study, work)
-    for stage, space in work.spaces.items():
+    _complete_probe_rows(study, session)
+    for stage, space in session.spaces.items():
         if best := study.ranked(stage):
             study.edges.extend(result.edges(space, best[0]["params"]))
     if study.ranked() or study.ranked("probe"):
-        write_best(work.bench.folder / "best.json", study.best["settings"])
-    write_jsonl(work.bench.folder / "trials.jsonl", study.rows)
-    return replace(study, against_default=result.against_default(study, work.bench.val_labels))
+        write_best(session.context.folder / "best.json", study.best["settings"])
+    write_jsonl(session.context.folder / "trials.jsonl", study.trials)
+    return replace(study, against_default=result.against_default(study, session.context.val_labels))
 
 
-def _complete_probe_rows(study: Study, work: Work) -> None:
+def _complete_probe_rows(study: Study, session: StudySession) -> None:
     """Give the trials on frozen features the settings that a run of them would have."""
-    if work.probes is None:
+    if session.probes is None:
         return
-    usual = work.probes.note("default_head") or {}
-    for row in study.rows:
+    usual = session.probes.note("default_head") or {}
+    for row in study.trials:
         if row["stage"] == "probe":
             tried = {**usual, **row["params"], "unfreeze": "none"}
-            row["settings"] = work.bench.resolved.settings.changed(**tried).as_dict()
+            row["settings"] = session.context.resolved.settings.changed(**tried).as_dict()
 
 
-def _with_runs(study: Study, work: Work, whole: bool) -> Study:
+def _with_runs(study: Study, session: StudySession, with_validation: bool) -> Study:
     """The study with runs of its best trials.
 
     Args:
         study: all trials.
-        work: what they were made by.
-        whole: whether to train on training and validation images together.
+        session: what they were made by.
+        with_validation: whether to train on training and validation images together.
     """
-    bench, top, runs = work.bench, work.request.top, work.place.runs
-    if not whole and top == 1:
+    context, top, runs = session.context, session.request.top, session.place.runs
+    if not with_validation and top == 1:
         return study
-    rows = result.diverse(study, bench.val_labels, top) if top > 1 else [study.best]
+    rows = result.diverse(study, context.val_labels, top) if top > 1 else [study.best]
     made = {}
     for row in rows:
-        run = refit_run(study, row, work.book, bench, runs=runs, whole=whole)
+        run = refit_run(
+            study, row, session.store, context, runs=runs, with_validation=with_validation
+        )
         if run is not None:
             made[row["trial"]] = run
     return replace(study, runs=made)

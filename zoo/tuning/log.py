@@ -13,7 +13,7 @@ from typing import Any
 from zoo.errors import ZooError
 from zoo.paths import new_file
 from zoo.progress import printable
-from zoo.tuning.result import Row, Study
+from zoo.tuning.result import Study, TrialRecord
 
 _SCALARS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate")
 _MLFLOW = {
@@ -26,7 +26,7 @@ _MLFLOW = {
 _MLFLOW_MOST = 900  # metrics that it takes at once
 
 
-def write_jsonl(path: Path, rows: Sequence[Row]) -> None:
+def write_jsonl(path: Path, rows: Sequence[TrialRecord]) -> None:
     """A line a trial; written anew from the storage, so that no kill leaves half of it."""
     with new_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for row in rows:
@@ -43,11 +43,11 @@ def write_tensorboard(study: Study) -> None:
 
     folder = study.path / "tensorboard"
     shutil.rmtree(folder, ignore_errors=True)
-    names = sorted({name for row in study.rows for name in row["params"]})
+    names = sorted({name for row in study.trials for name in row["params"]})
     metrics = [hp.Metric(f"val/{name}", display_name=name) for name in ("accuracy", "log_loss")]
     with tf.summary.create_file_writer(str(folder)).as_default():
         hp.hparams_config(hparams=[hp.HParam(name) for name in names], metrics=metrics)
-    for row in study.rows:
+    for row in study.trials:
         if row["state"] not in {"complete", "pruned"}:
             continue
         title = f"{row['stage']}-{row['trial']}"
@@ -63,7 +63,7 @@ def write_tensorboard(study: Study) -> None:
                 tf.summary.scalar(f"val/{key}", value, step=0)
 
 
-def _last_metrics(row: Row) -> dict[str, float]:
+def _last_metrics(row: TrialRecord) -> dict[str, float]:
     """Metrics of a trial; of a pruned one, of its last epoch."""
     if row["metrics"]:
         return {k: v for k, v in row["metrics"].items() if v is not None}
@@ -113,7 +113,7 @@ class Mlflow:
             if not token:
                 return found
 
-    def log(self, rows: Sequence[Row]) -> str:
+    def log(self, rows: Sequence[TrialRecord]) -> str:
         """Log the finished trials that are not there yet.
 
         Returns:
@@ -129,7 +129,7 @@ class Mlflow:
             return f"MLflow at {self._uri} was lost ({error!s:.300}): trials are logged there later"
         return ""
 
-    def _log(self, title: str, row: Row) -> None:
+    def _log(self, title: str, row: TrialRecord) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
         now = int(1000 * time.time())

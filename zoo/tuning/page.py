@@ -13,7 +13,7 @@ from ensembles import Comparison
 from zoo.pages import svg
 from zoo.pages.render import render
 from zoo.paths import new_file
-from zoo.tuning.result import Row, Study
+from zoo.tuning.result import Study, TrialRecord
 from zoo.tuning.score import better
 from zoo.tuning.space import Dimension, Space
 
@@ -35,7 +35,7 @@ def page(study: Study) -> str:
     stages = [
         {"title": title, **_stage(study, stage)}
         for stage, title in _STAGES.items()
-        if any(row["stage"] == stage for row in study.rows)
+        if any(row["stage"] == stage for row in study.trials)
     ]
     return render(
         Path(__file__).parent / "templates",
@@ -69,7 +69,7 @@ def _against(test: Comparison) -> str:
     )
 
 
-def _metrics(row: Row) -> str:
+def _metrics(row: TrialRecord) -> str:
     words = {"accuracy": "accuracy", "log_loss": "log loss"}
     return ", ".join(f"{words[k]} {row['metrics'][k]:.4f}" for k in words if row["metrics"].get(k))
 
@@ -79,7 +79,7 @@ def _stage(study: Study, stage: str) -> dict[str, Any]:
     rows = study.ranked(stage)
     failed = [
         f"trial {r['trial']}, {r['state']}: {r['reason']}"
-        for r in study.rows
+        for r in study.trials
         if r["stage"] == stage and r["reason"]
     ]
     if not rows:
@@ -98,7 +98,7 @@ def _stage(study: Study, stage: str) -> dict[str, Any]:
     }
 
 
-def _cells(row: Row, names: Sequence[str]) -> list[str]:
+def _cells(row: TrialRecord, names: Sequence[str]) -> list[str]:
     m = row["metrics"]
     return [
         f"{row['trial']}{' (default)' if row['default'] else ''}",
@@ -115,7 +115,7 @@ def _value(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _frame(study: Study, rows: Sequence[Row], width: float, height: float) -> svg.Frame:
+def _frame(study: Study, rows: Sequence[TrialRecord], width: float, height: float) -> svg.Frame:
     """A frame for the better nine tenths: the worst would press all others together."""
     ordered = sorted((r["score"] for r in rows), reverse=better(study.metric, 1.0, 0.0))
     best, weak = ordered[0], ordered[math.ceil(0.9 * (len(ordered) - 1))]
@@ -123,12 +123,12 @@ def _frame(study: Study, rows: Sequence[Row], width: float, height: float) -> sv
     return svg.Frame(width, height, min(best, weak) - room, max(best, weak) + room)
 
 
-def _about(row: Row) -> str:
+def _about(row: TrialRecord) -> str:
     settings = ", ".join(f"{n} {_value(v)}" for n, v in row["params"].items())
     return f"trial {row['trial']}: {_metrics(row)}; {settings}"
 
 
-def _mark(study: Study, row: Row, x: float, y: float) -> Markup:
+def _mark(study: Study, row: TrialRecord, x: float, y: float) -> Markup:
     best = row is study.ranked(row["stage"])[0]
     mark = svg.dot(x, y, "dot best" if best else "dot", _about(row))
     ring = svg.dot(x, y, "first", radius=6) if row["default"] else Markup()
@@ -138,7 +138,7 @@ def _mark(study: Study, row: Row, x: float, y: float) -> Markup:
 def history(study: Study, stage: str) -> Markup:
     """Score by number of the trial, and the best so far; a ring is around the default settings."""
     rows = sorted(study.ranked(stage), key=lambda r: r["trial"])
-    last = max(r["trial"] for r in study.rows if r["stage"] == stage)
+    last = max(r["trial"] for r in study.trials if r["stage"] == stage)
     frame = _frame(study, rows, 960, 260)
     best, points, marks = rows[0]["score"], [], []
     for row in rows:
@@ -172,7 +172,7 @@ def bars(shares: dict[str, float]) -> Markup:
     return svg.image(640, height * len(shares) + 4, parts, "importance of each setting")
 
 
-def _slice(study: Study, rows: Sequence[Row], dimension: Dimension) -> Markup:
+def _slice(study: Study, rows: Sequence[TrialRecord], dimension: Dimension) -> Markup:
     """Score by one setting."""
     frame = _frame(study, rows, 240, 190)
     seen = [r for r in rows if dimension.name in r["params"]]
@@ -186,7 +186,7 @@ def _slice(study: Study, rows: Sequence[Row], dimension: Dimension) -> Markup:
     return svg.image(240, 190, parts, f"score by {dimension.name}")
 
 
-def _place(dimension: Dimension, row: Row) -> float:
+def _place(dimension: Dimension, row: TrialRecord) -> float:
     """Share of the axis; a little room at both ends."""
     return 0.05 + 0.9 * dimension.position(row["params"][dimension.name])
 
@@ -199,7 +199,7 @@ def _labels(dimension: Dimension) -> list[tuple[float, str]]:
     return [(0.05, svg.number(dimension.low)), (0.95, svg.number(dimension.high))]
 
 
-def parallel(study: Study, rows: Sequence[Row], space: Space) -> Markup:
+def parallel(study: Study, rows: Sequence[TrialRecord], space: Space) -> Markup:
     """A thread a trial through the values of its settings to its score; the best are darkest."""
     names = list(space)[:_AXES]
     frame = _frame(study, rows, 960, 320)

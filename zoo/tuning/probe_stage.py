@@ -18,17 +18,17 @@ import numpy as np
 from backbones import source_identity
 from zoo.data.prepare import prepare
 from zoo.errors import ZooError
+from zoo.processes.child import child
 from zoo.runs import write_json
 from zoo.settings import Settings
 from zoo.train.arrays import assembled, pieces
 from zoo.train.features import rows_of
 from zoo.train.member import sample_weights
 from zoo.train.probe import Head, choose_head, fit_head, soft_targets
-from zoo.tuning.bench import Bench
-from zoo.tuning.book import Book
-from zoo.tuning.process import worker
+from zoo.tuning.context import StudyContext
 from zoo.tuning.score import better, measure, score
 from zoo.tuning.space import Point, Space
+from zoo.tuning.trial_store import TrialStore
 
 DEFAULT_HEAD = "default"
 _KEPT = 3  # heads that fine-tuning may start from, beside the default one
@@ -52,16 +52,16 @@ class Features:
     classes: int
 
 
-def load_features(bench: Bench) -> Features:
+def load_features(context: StudyContext) -> Features:
     """Features of training and validation images, computed by a process of its own where needed.
 
     Raises:
         ZooError: that process failed.
     """
-    settings, dataset = bench.resolved.settings, bench.dataset
+    settings, dataset = context.resolved.settings, context.dataset
     assert settings.size is not None
-    prepared = prepare(dataset.catalog, settings.size, settings.fit, bench.progress)
-    file = _known(bench, prepared.key) or _computed(bench)
+    prepared = prepare(dataset.catalog, settings.size, settings.fit, context.progress)
+    file = _known(context, prepared.key) or _computed(context)
     features = rows_of(file, prepared.rows)
     labels, split = dataset.catalog.labels, dataset.split
     parts = (features.take(rows) for rows in (split.train, split.val))
@@ -70,36 +70,36 @@ def load_features(bench: Bench) -> Features:
     return Features(train, val, labels[split.train], labels[split.val], classes)
 
 
-def _known(bench: Bench, key: str) -> Path | None:
+def _known(context: StudyContext, key: str) -> Path | None:
     """The file of an earlier command, which spares starting TensorFlow."""
     try:
-        found = json.loads((bench.folder / "features.json").read_text("utf-8"))
+        found = json.loads((context.folder / "features.json").read_text("utf-8"))
         file = Path(found["file"])
-        known = found["key"] == key and found["weights"] == _weights(bench) and file.is_file()
+        known = found["key"] == key and found["weights"] == _weights(context) and file.is_file()
         return file if known else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _computed(bench: Bench) -> Path:
+def _computed(context: StudyContext) -> Path:
     job = {
         "kind": "features",
-        "settings": bench.resolved.settings.as_dict(),
-        "split": bench.dataset.split_fingerprint(),
+        "settings": context.resolved.settings.as_dict(),
+        "split": context.dataset.split_fingerprint(),
     }
-    bench.progress.say("computing the frozen features, once")
-    with worker(job, bench.folder / "features.log") as made:
-        answer = next(made.answers(lambda: None), {})
+    context.progress.say("computing the frozen features, once")
+    with child(job, context.folder / "features.log", "zoo.tuning.worker") as process:
+        answer = next(process.answers(lambda: None), {})
         if "done" in answer:
-            done = {**answer["done"], "weights": _weights(bench)}
-            write_json(bench.folder / "features.json", done)
+            done = {**answer["done"], "weights": _weights(context)}
+            write_json(context.folder / "features.json", done)
             return Path(answer["done"]["file"])
-        why = answer.get("error") or made.why(made.end())
+        why = answer.get("error") or process.why(process.end())
     raise ZooError(f"the features could not be computed: {why}")
 
 
-def _weights(bench: Bench) -> str:
-    return source_identity(str(bench.resolved.settings.weights))
+def _weights(context: StudyContext) -> str:
+    return source_identity(str(context.resolved.settings.weights))
 
 
 def fitted(features: Features, settings: Settings, start: Head | None = None) -> Head:
@@ -121,39 +121,41 @@ def fitted(features: Features, settings: Settings, start: Head | None = None) ->
     return choose_head(train, val, l1=l1, sample_weight=weights)[0]
 
 
-def default_head(book: Book, features: Features, settings: Settings) -> Point:
+def default_head(store: TrialStore, features: Features, settings: Settings) -> Point:
     """The head of the default settings, its penalty as their training would choose it."""
-    found = book.note("default_head")
+    found = store.note("default_head")
     if found is None:
         head = fitted(features, settings)
         l1, _ = settings.head_penalties
         found = {"head_l1": l1, "head_l2": head.l2, "class_weights": settings.class_weights}
-        book.note("default_head", found)
+        store.note("default_head", found)
     return dict(found)
 
 
-def probe_stage(book: Book, space: Space, features: Features, bench: Bench, limit: int) -> None:
+def probe_stage(
+    store: TrialStore, space: Space, features: Features, context: StudyContext, limit: int
+) -> None:
     """Try heads until ``limit`` of them are tried, time is up, or Ctrl-C.
 
     Args:
-        book: of this stage.
+        store: of this stage.
         space: of the head's settings.
         features: what they are fitted on and judged by.
-        bench: what trials share.
+        context: what trials share.
         limit: number of trials.
     """
-    settings = bench.resolved.settings
-    usual = default_head(book, features, settings)
+    settings = context.resolved.settings
+    usual = default_head(store, features, settings)
     start = fitted(features, settings.changed(**usual))
-    if book.created:
+    if store.created:
         point = {name: d.nearest_to(usual[name]) for name, d in space.items()}
-        book.enqueue([point], default=True)
+        store.enqueue([point], default=True)
     distributions = {name: d.distribution() for name, d in space.items()}
-    begun, before = time.perf_counter(), book.counted()
-    with bench.progress.step("probe", limit) as advance:
-        advance(book.counted())
-        while not bench.why_stop():
-            trial = book.claim(limit, distributions)
+    begun, before = time.perf_counter(), store.counted()
+    with context.progress.step("probe", limit) as advance:
+        advance(store.counted())
+        while not context.why_stop():
+            trial = store.claim(limit, distributions)
             if trial is None:
                 break
             started = time.perf_counter()
@@ -161,12 +163,12 @@ def probe_stage(book: Book, space: Space, features: Features, bench: Bench, limi
             metrics = _judged(fitted(features, tried, start), features, settings.calibrate)
             trial.set_user_attr("metrics", metrics)
             trial.set_user_attr("seconds", round(time.perf_counter() - started, 3))
-            reached = score(bench.metric, metrics, bench.val_count)
-            book.complete(trial, reached)
-            advance(1, f"{bench.metric} {metrics[bench.metric]:.3f}")
-    if done := book.counted() - before:
+            reached = score(context.metric, metrics, context.val_count)
+            store.complete(trial, reached)
+            advance(1, f"{context.metric} {metrics[context.metric]:.3f}")
+    if done := store.counted() - before:
         spent = time.perf_counter() - begun
-        bench.progress.say(f"{done} heads tried on frozen features in {spent:.0f} s")
+        context.progress.say(f"{done} heads tried on frozen features in {spent:.0f} s")
 
 
 def _judged(head: Head, features: Features, calibrate: bool) -> dict[str, float | None]:
@@ -178,9 +180,9 @@ def _judged(head: Head, features: Features, calibrate: bool) -> dict[str, float 
     return measure(labels, softmax(logits, temperature))
 
 
-def promising(book: Book, space: Space, metric: str, usual: Point) -> dict[str, Point]:
+def promising(store: TrialStore, space: Space, metric: str, usual: Point) -> dict[str, Point]:
     """The default head and the best ones that differ, by the names that fine-tuning knows."""
-    done = [t for t in book.trials if t.state.name == "COMPLETE"]
+    done = [t for t in store.trials if t.state.name == "COMPLETE"]
     done.sort(key=lambda t: t.value or 0.0, reverse=better(metric, 1.0, 0.0))
     kept: list[Mapping[str, Any]] = []
     for trial in done:

@@ -22,13 +22,13 @@ from zoo.tuning.space import Dimension, Point, Space
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from zoo.tuning.book import Book
+    from zoo.tuning.trial_store import TrialStore
 
 _EDGE = 0.05  # of a range
 _FEWEST = 8  # complete trials for importances
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "RUNNING": "running", "WAITING": "waiting"}
 
-Row = dict[str, Any]
+TrialRecord = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Study:
         name: of the study.
         path: its folder: ``trials.jsonl``, ``study.html``, ``tensorboard/``, ``best.json``.
         metric: what was improved.
-        rows: every trial of both stages: ``stage``, ``trial``, ``state``, ``reason``, ``score``,
+        trials: every trial of both stages: ``stage``, ``trial``, ``state``, ``reason``, ``score``,
             ``metrics``, ``params``, ``settings``, ``epochs``, ``seconds``, ``host``, ``begun``.
         spaces: stage to what was searched in it.
         importances: stage to setting to its share of what the score varies by; PED-ANOVA (Watanabe
@@ -54,7 +54,7 @@ class Study:
     name: str
     path: Path
     metric: str
-    rows: list[Row]
+    trials: list[TrialRecord]
     spaces: dict[str, Space]
     importances: dict[str, dict[str, float]]
     edges: list[str]
@@ -62,12 +62,12 @@ class Study:
     runs: dict[int, Run] = field(default_factory=dict)
     stopped: str = ""
 
-    def ranked(self, stage: str = "finetune") -> list[Row]:
+    def ranked(self, stage: str = "finetune") -> list[TrialRecord]:
         """Complete trials of a stage, the best first; equal ones in the order of their numbers."""
-        return ranked(self.rows, stage, self.metric)
+        return ranked(self.trials, stage, self.metric)
 
     @property
-    def best(self) -> Row:
+    def best(self) -> TrialRecord:
         """The best trial: of fine-tuning, or of the probe where nothing else was tried.
 
         Raises:
@@ -79,24 +79,24 @@ class Study:
         return found[0]
 
     @property
-    def default(self) -> Row | None:
+    def default(self) -> TrialRecord | None:
         """The trial of the default settings."""
         stage = self.best["stage"]
         return next((r for r in self.ranked(stage) if r["default"]), None)
 
 
-def ranked(rows: Sequence[Row], stage: str, metric: str) -> list[Row]:
+def ranked(rows: Sequence[TrialRecord], stage: str, metric: str) -> list[TrialRecord]:
     """Complete trials of a stage, the best first."""
     done = [r for r in rows if r["stage"] == stage and r["state"] == "complete"]
     return sorted(done, key=lambda r: r["score"], reverse=better(metric, 1.0, 0.0))
 
 
-def rows_of(book: Book, stage: str) -> list[Row]:
-    """What the book knows of the trials of a stage that were begun."""
-    return [_row(t, stage) for t in book.trials if t.state.name != "WAITING"]
+def trial_records(store: TrialStore, stage: str) -> list[TrialRecord]:
+    """What the store knows of the trials of a stage that were begun."""
+    return [_row(t, stage) for t in store.trials if t.state.name != "WAITING"]
 
 
-def _row(trial: FrozenTrial, stage: str) -> Row:
+def _row(trial: FrozenTrial, stage: str) -> TrialRecord:
     found = trial.user_attrs
     state = _STATES.get(trial.state.name) or found.get("kind", "failed")
     value = trial.value if trial.state.name == "COMPLETE" else None
@@ -120,18 +120,18 @@ def _row(trial: FrozenTrial, stage: str) -> Row:
     }
 
 
-def importances(book: Book) -> dict[str, float]:
+def importances(store: TrialStore) -> dict[str, float]:
     """Setting to importance, the most important first; empty of fewer than eight trials."""
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-    done = [t for t in book.trials if t.state.name == "COMPLETE"]
+    done = [t for t in store.trials if t.state.name == "COMPLETE"]
     varied = {n for t in done for n in t.params if len({str(o.params.get(n)) for o in done}) > 1}
     if len(done) < _FEWEST or not varied:
         return {}
     common = sorted(n for n in varied if all(n in t.params for t in done))
     try:
         found = get_param_importances(
-            book.study, evaluator=PedAnovaImportanceEvaluator(), params=common
+            store.study, evaluator=PedAnovaImportanceEvaluator(), params=common
         )
     except (ValueError, RuntimeError):  # all trials are equally good
         return {}
@@ -184,7 +184,7 @@ def _wider(d: Dimension, value: Any) -> tuple[float, float, str, str] | None:
     return *new, "upper" if upper else "lower", given
 
 
-def diverse(study: Study, labels: np.ndarray, count: int) -> list[Row]:
+def diverse(study: Study, labels: np.ndarray, count: int) -> list[TrialRecord]:
     """The best trial and those that together with it predict validation best.
 
     Chosen one after the other among the better half of the trials: the one whose predictions, in
@@ -239,7 +239,7 @@ def _loss(tables: list[np.ndarray], labels: np.ndarray) -> float:
     return float(-np.log(np.maximum(mean[np.arange(len(labels)), labels], 1e-12)).mean())
 
 
-def changed(row: Row, default: Row | None) -> Point:
+def changed(row: TrialRecord, default: TrialRecord | None) -> Point:
     """The settings of a trial that differ from those of the default one."""
     usual = (default or {}).get("settings") or {}
     return (

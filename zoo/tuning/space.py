@@ -88,7 +88,7 @@ class Dimension:
         name: the setting.
         low, high: of a range; both are in it.
         log: whether the range is searched on a logarithmic scale.
-        whole: whether the range has whole numbers only.
+        integer: whether the range has integers only.
         choices: instead of a range.
     """
 
@@ -96,7 +96,7 @@ class Dimension:
     low: float = 0.0
     high: float = 0.0
     log: bool = False
-    whole: bool = False
+    integer: bool = False
     choices: tuple[Any, ...] = ()
 
     def distribution(self) -> BaseDistribution:
@@ -105,7 +105,7 @@ class Dimension:
 
         if self.choices:
             return d.CategoricalDistribution(self.choices)
-        if self.whole:
+        if self.integer:
             return d.IntDistribution(int(self.low), int(self.high), log=self.log)
         return d.FloatDistribution(self.low, self.high, log=self.log)
 
@@ -113,7 +113,7 @@ class Dimension:
         """As a space file has it."""
         if self.choices:
             return list(self.choices)
-        kind = int if self.whole else float
+        kind = int if self.integer else float
         ends = {"low": kind(self.low), "high": kind(self.high)}
         return {**ends, "log": True} if self.log else ends
 
@@ -124,7 +124,7 @@ class Dimension:
         if not isinstance(value, int | float):
             value = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
         value = min(max(value, self.low), self.high)
-        return round(value) if self.whole else float(value)
+        return round(value) if self.integer else float(value)
 
     def position(self, value: Any) -> float:
         """Where a value lies: 0 at the lowest or first, 1 at the highest or last."""
@@ -292,7 +292,7 @@ def _dimension(name: str, value: Any, where: str) -> Dimension:
         )
     if log and low <= 0:
         raise ZooError(f"{name}{suffix} has a logarithmic range from {low:g}: low must be above 0")
-    return Dimension(name, low, high, log, whole=option.type is int or name == "unfreeze")
+    return Dimension(name, low, high, log, integer=option.type is int or name == "unfreeze")
 
 
 def _end(name: str, value: Any, where: str) -> float:

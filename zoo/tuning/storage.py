@@ -109,9 +109,9 @@ def storage_errors(given: str | None, *, opening: bool = False) -> Iterator[None
             raise
         cause = error.__cause__ if isinstance(error, StorageInternalError) else error
         lines = [line.strip() for line in str(cause or error).splitlines() if line.strip()]
-        said = lines[0] if lines else type(error).__name__
+        detail = lines[0] if lines else type(error).__name__
         raise ZooError(
-            f"storage {_shown(given)} cannot be used ({said[:300]}): check the address, and that "
+            f"storage {_shown(given)} cannot be used ({detail[:300]}): check the address, and that "
             f"it can be reached from here"
         ) from error
 

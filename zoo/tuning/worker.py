@@ -1,99 +1,18 @@
-"""A process for one training, so that memory cannot grow with the trials.
+"""The process of one training or feature extraction, so that memory does not grow with the trials.
 
-It takes a job as a line of JSON on standard input and answers with lines of JSON on what was its
-standard output: a line an epoch, to which ``go`` or ``stop`` is the answer, and one at the end. It
-ends with its parent: standard input is closed then.
+Started by :mod:`zoo.processes.child`; see :func:`zoo.processes.serving.serve`.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import queue
-import sys
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from zoo.processes.serving import Channel, serve
 
 
-class Stopped(BaseException):
-    """The parent wants no further epoch."""
-
-
-class Line:
-    """The line to the parent."""
-
-    def __init__(self, answers: IO[str]) -> None:
-        self._answers = answers
-        self._orders: queue.Queue[str] = queue.Queue()
-
-    def listen(self) -> None:
-        """Read orders in a thread, and end this process where the parent is gone."""
-
-        def read() -> None:
-            for line in sys.stdin:
-                self._orders.put(line.strip())
-            os._exit(1)
-
-        threading.Thread(target=read, daemon=True).start()
-
-    def say(self, **content: Any) -> None:
-        """Send a line."""
-        self._answers.write(json.dumps(content) + "\n")
-        self._answers.flush()
-
-    def epoch(self, row: Mapping[str, float]) -> None:
-        """Tell of an epoch and wait for what to do."""
-        self.say(epoch=dict(row))
-        if self._orders.get() != "go":
-            raise Stopped
-
-    def job(self) -> dict[str, Any]:
-        """The first line."""
-        found: dict[str, Any] = json.loads(self._orders.get())
-        return found
-
-
-Job = Callable[[Mapping[str, Any], Line], dict[str, Any]]
-
-
-def serve(jobs: Mapping[str, Job]) -> None:
-    """Do the one job that the parent sends, and end the process.
-
-    Args:
-        jobs: kind of job to the function that does it.
-    """
-    # what libraries print must not get between the answers
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    line = Line(answers)
-    line.listen()
-    job = line.job()
-    try:
-        line.say(done=jobs[job["kind"]](job, line))
-    except Stopped:
-        line.say(stopped=True)
-    except Exception as error:
-        line.say(error=reason(error))
-    answers.flush()
-    os._exit(0)  # the reading thread would wait for ever
-
-
-def reason(error: BaseException) -> str:
-    """Why a trial failed, in a line."""
-    from backbones import BackboneError
-    from zoo.errors import ZooError
-
-    text = " ".join(str(error).split())[:500]
-    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        return f"out of memory: {text}"
-    if isinstance(error, ZooError | BackboneError):
-        return text
-    return f"{type(error).__name__}: {text}"
-
-
-def _features(job: Mapping[str, Any], line: Line) -> dict[str, Any]:
+def _features(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     """Prepare the images and compute frozen features; where they lie."""
     from zoo.progress import Silent
     from zoo.train.features import features_file
@@ -103,7 +22,7 @@ def _features(job: Mapping[str, Any], line: Line) -> dict[str, Any]:
     return {"file": str(features_file(backbone, prepared, Silent())), "key": prepared.key}
 
 
-def _trial(job: Mapping[str, Any], line: Line) -> dict[str, Any]:
+def _trial(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     """Train once, and what that reached on validation. Test images are not predicted."""
     import numpy as np
 
@@ -125,7 +44,7 @@ def _trial(job: Mapping[str, Any], line: Line) -> dict[str, Any]:
         checkpoint=folder / "last.npz",
         timings=timings,
         progress=Silent(),
-        watch=line.epoch,
+        watch=channel.epoch,
     )
     probabilities = member.probabilities(inputs, val)
     np.save(folder / "val.npy", probabilities)

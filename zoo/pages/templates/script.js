@@ -84,8 +84,8 @@
       stage.replaceChildren(view.querySelector("svg").cloneNode(true));
       words.replaceChildren(...all("figcaption > *", figure).map(part =>
         make("div", { className: part.className === "file" ? "id note" : "", textContent: part.textContent })));
-      const kinds = view.dataset.said === undefined ? [] :
-        [["", "Picture"], ["said", `Why ${view.dataset.said}?`], ["true", `Why ${view.dataset.true}?`]];
+      const kinds = view.dataset.predicted === undefined ? [] :
+        [["", "Picture"], ["predicted", `Why ${view.dataset.predicted}?`], ["true", `Why ${view.dataset.true}?`]];
       choices.replaceChildren(...kinds.filter(kind => !kind[0] || stage.querySelector(`.heat.${kind[0]}`)).map(kind => {
         const choice = make("button", { type: "button", value: kind[0], textContent: kind[1] });
         choice.addEventListener("click", () => heat(kind[0]));

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +12,7 @@ from ensembles.comparison import Comparison, compare
 from ensembles.probabilities import true_class
 from zoo.diagnosis.evidence import USUAL_L2, Evidence
 from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
-from zoo.evaluate.metrics import wilson
+from zoo.diagnosis.proportions import difference_interval
 from zoo.train.arrays import Table
 from zoo.train.calibrate import softmax
 
@@ -22,17 +20,6 @@ _FEWEST = 50
 _GAP = 0.08  # a smaller gap is usual, and hardly worth regularizing against
 _BETTER = 0.03  # of the log loss, that the rival must be better by at least
 _LEAST = 0.01  # the same in nats, for runs that are nearly perfect
-
-
-def difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
-    """Difference of two independent shares with its 95% interval (Newcombe 1998, method 10).
-
-    Args:
-        first, second: bool arrays of shapes (n,) and (m,), neither empty.
-    """
-    (a, b), (n, m) = (float(first.mean()), float(second.mean())), (len(first), len(second))
-    (la, ua), (lb, ub) = wilson(float(first.sum()), n), wilson(float(second.sum()), m)
-    return a - b, a - b - math.hypot(a - la, ub - b), a - b + math.hypot(ua - a, b - lb)
 
 
 def check_fit(evidence: Evidence) -> Outcome:
@@ -52,7 +39,7 @@ def check_fit(evidence: Evidence) -> Outcome:
     labels, probabilities = evidence.on_training
     known = probabilities.argmax(axis=1) == labels
     new = table.probabilities.argmax(axis=1) == table.labels
-    gap, low, high = difference(known, new)
+    gap, low, high = difference_interval(known, new)
     says = (
         f"accuracy {known.mean():.3f} on training images, {new.mean():.3f} on others: a gap of "
         f"{gap:+.3f} [{low:+.3f}, {high:+.3f}]"
@@ -97,7 +84,7 @@ def _overfit(evidence: Evidence, gap: float, says: str) -> Finding:
         evidence=(says[0].upper() + says[1:] + ".",),
         advice="Train with stronger augmentation, mixing, or fewer unfrozen blocks; most of all, "
         "with more images.",
-        command=again(evidence, "--augment strong --mix both --dropout 0.3"),
+        command=evidence.rerun_command("--augment strong --mix both --dropout 0.3"),
     )
 
 
@@ -119,10 +106,5 @@ def _underfit(evidence: Evidence, against: Comparison, penalty: float, says: str
             says[0].upper() + says[1:] + ".",
         ),
         advice=advice,
-        command=again(evidence, options),
+        command=evidence.rerun_command(options),
     )
-
-
-def again(evidence: Evidence, options: str) -> str:
-    """The command that repeats the run with other options."""
-    return f"zoo finetune --config {shlex.quote(str(evidence.run.path / 'run.json'))} {options}"

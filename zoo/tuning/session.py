@@ -19,15 +19,15 @@ from zoo.settings import Settings
 from zoo.train.plan import Resolved
 from zoo.train.remarks import data_remarks
 from zoo.tuning import result
-from zoo.tuning.bench import Bench
-from zoo.tuning.book import Book
+from zoo.tuning.context import StudyContext
 from zoo.tuning.identity import identify, identity_of, with_paths
 from zoo.tuning.log import Mlflow, write_jsonl
 from zoo.tuning.request import Request
-from zoo.tuning.result import Row
+from zoo.tuning.result import TrialRecord
 from zoo.tuning.score import direction
 from zoo.tuning.space import HEAD, Point, Space
 from zoo.tuning.storage import import_optuna, open_storage, storage_errors
+from zoo.tuning.trial_store import TrialStore
 
 
 @dataclass(frozen=True)
@@ -41,42 +41,42 @@ class Place:
 
 
 @dataclass
-class Work:
+class StudySession:
     """A study under way."""
 
     place: Place
     name: str
-    bench: Bench
+    context: StudyContext
     request: Request
-    book: Book
-    probes: Book | None
+    store: TrialStore
+    probes: TrialStore | None
     spaces: dict[str, Space]
     mlflow: Mlflow | None
 
     @contextmanager
-    def under_way(self) -> Iterator[None]:
+    def running(self) -> Iterator[None]:
         """Trials are made within the block: Ctrl-C ends it after the epoch.
 
         Raises:
             ZooError: the storage or the disk fails.
         """
-        bench, storage = self.bench, self.place.storage
-        with storage_errors(storage), disk_errors(bench.folder), bench.gentle_interrupts():
+        context, storage = self.context, self.place.storage
+        with storage_errors(storage), disk_errors(context.folder), context.stop_on_interrupt():
             yield
 
-    def rows(self) -> list[Row]:
+    def trials(self) -> list[TrialRecord]:
         """All trials."""
-        first = result.rows_of(self.probes, "probe") if self.probes else []
-        rows = [*first, *result.rows_of(self.book, "finetune")]
-        return [with_paths(row, self.bench.resolved) for row in rows]
+        first = result.trial_records(self.probes, "probe") if self.probes else []
+        rows = [*first, *result.trial_records(self.store, "finetune")]
+        return [with_paths(row, self.context.resolved) for row in rows]
 
     def log(self) -> None:
         """Keep what is known of the trials."""
-        rows = self.rows()
-        write_jsonl(self.bench.folder / "trials.jsonl", rows)
+        rows = self.trials()
+        write_jsonl(self.context.folder / "trials.jsonl", rows)
         why = self.mlflow.log(rows) if self.mlflow else ""
         if why:
-            self.bench.progress.say(why)
+            self.context.progress.say(why)
 
 
 def label_of(resolved: Resolved) -> str:
@@ -93,7 +93,7 @@ def begin(
     searched: Space | list[Point],
     place: Place,
     progress: Silent,
-) -> Work:
+) -> StudySession:
     """Look at the data, then open the study, or refuse to go on with another one.
 
     Args:
@@ -117,18 +117,18 @@ def begin(
     kept = open_storage(place.storage, folder)
     probing = _probing(resolved, request, searched)
     with storage_errors(place.storage, opening=True):
-        book = _book(kept, name, request, resolved)
-        identify(book, name, identity_of(given, resolved, dataset, request, searched, probing))
+        store = _store(kept, name, request, resolved)
+        identify(store, name, identity_of(given, resolved, dataset, request, searched, probing))
         probes = None
         if probing:
-            probes = _book(kept, f"{name}: probes", request, resolved)
+            probes = _store(kept, f"{name}: probes", request, resolved)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + request.seconds
-    bench = Bench(
+    context = StudyContext(
         given, resolved, dataset, request.metric, folder, request.jobs, progress, deadline
     )
-    return Work(place, name, bench, request, book, probes, {}, logged)
+    return StudySession(place, name, context, request, store, probes, {}, logged)
 
 
 def _probing(resolved: Resolved, request: Request, searched: Space | list[Point]) -> bool:
@@ -136,17 +136,17 @@ def _probing(resolved: Resolved, request: Request, searched: Space | list[Point]
     return request.probes > 0 and not resolved.from_scratch and any(n in space for n in HEAD)
 
 
-def _book(kept: Any, name: str, request: Request, resolved: Resolved) -> Book:
+def _store(kept: Any, name: str, request: Request, resolved: Resolved) -> TrialStore:
     optuna = import_optuna()
     # a third is cut, not half: early epochs of long trainings look worse than they will end
     pruner = optuna.pruners.PercentilePruner(
         66.7, n_startup_trials=4, n_warmup_steps=1, n_min_trials=3
     )
-    book = Book(kept, name, direction(request.metric), pruner=pruner)
+    store = TrialStore(kept, name, direction(request.metric), pruner=pruner)
     few = request.trials if request.trials and "probes" not in name else 20
     # anew at every start, so that a study that goes on does not draw the same points again
-    seed = resolved.settings.seed + 1000 * len(book.trials)
-    book.study.sampler = optuna.samplers.TPESampler(
+    seed = resolved.settings.seed + 1000 * len(store.trials)
+    store.study.sampler = optuna.samplers.TPESampler(
         n_startup_trials=max(3, min(10, few // 3)), multivariate=True, seed=seed, constant_liar=True
     )
-    return book
+    return store

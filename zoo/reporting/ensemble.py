@@ -70,11 +70,11 @@ def _forests(rows: list[dict[str, Any]], found: dict[str, Any], run: Run) -> lis
     for i, key in enumerate(("accuracy", "log_loss")):
         values = [(name, test[i]) for name, test in every]
         values += [("plain mean", found["soft"].get(key)), (run.name, run.metrics["test"].get(key))]
-        whole = [
-            charts.Row(name, m["value"], m["low"], m["high"])
+        estimates = [
+            charts.Estimate(name, m["value"], m["low"], m["high"])
             for name, m in values
             if m and m["value"] is not None and m["low"] is not None
         ]
-        if whole:
-            drawn.append(charts.forest_chart(whole, f"test {LABELS[key]}"))
+        if estimates:
+            drawn.append(charts.forest_chart(estimates, f"test {LABELS[key]}"))
     return drawn

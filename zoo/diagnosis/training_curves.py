@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
-from zoo.diagnosis.fitting import again
 from zoo.train.rates import DEFAULT_RATES
 
 _STUCK = 0.06  # change of the training loss, relative to it, that is none
@@ -21,8 +20,8 @@ _STEPS = 300  # that fine-tuning takes at least
 _NOTHING = 0.95  # of the loss of guessing: nothing was learned
 _FAR = 5.0  # times the usual rate
 
-Rows = list[dict[str, float]]
-Rule = Callable[[Evidence, Rows], Finding | None]
+Epochs = list[dict[str, float]]
+Rule = Callable[[Evidence, Epochs], Finding | None]
 
 
 def check_settings(evidence: Evidence) -> Outcome:
@@ -59,7 +58,7 @@ def _usual(evidence: Evidence) -> float:
     return DEFAULT_RATES[evidence.settings.optimizer][evidence.settings.weights == "none"]
 
 
-def _too_high(evidence: Evidence, rows: Rows) -> Finding | None:
+def _too_high(evidence: Evidence, rows: Epochs) -> Finding | None:
     """Fine-tuning made the probe much worse, or the loss left the range of guessing."""
     guessing = math.log(max(2, len(evidence.run.classes)))
     first, reached = rows[0], min(row["val_loss"] for row in rows)
@@ -89,7 +88,7 @@ def _too_high(evidence: Evidence, rows: Rows) -> Finding | None:
     )
 
 
-def _too_low(evidence: Evidence, rows: Rows) -> Finding | None:
+def _too_low(evidence: Evidence, rows: Epochs) -> Finding | None:
     """Training hardly moved anything in all its epochs though there is much left to learn."""
     first, last, start = rows[0]["train_loss"], rows[-1]["train_loss"], _start(evidence)
     rate = evidence.settings.learning_rate or 0.0
@@ -128,11 +127,11 @@ def _wrong_rate(
         cost=cost,
         evidence=(f"{seen} The usual rate is {_usual(evidence):g}.",),
         advice=advice,
-        command=again(evidence, f"--learning-rate {min(10.0, rate * factor):g}"),
+        command=evidence.rerun_command(f"--learning-rate {min(10.0, rate * factor):g}"),
     )
 
 
-def _stopped_at_once(evidence: Evidence, rows: Rows) -> Finding | None:
+def _stopped_at_once(evidence: Evidence, rows: Epochs) -> Finding | None:
     """No epoch after the first was better, and early stopping ended it with most epochs left."""
     planned, patience = evidence.settings.epochs or 0, evidence.settings.patience
     best = len(rows) - patience
@@ -146,11 +145,11 @@ def _stopped_at_once(evidence: Evidence, rows: Rows) -> Finding | None:
             f"after {patience} without a better one the training ended.",
         ),
         advice="Wait longer, and train with a lower rate if the loss rises from the first epoch.",
-        command=again(evidence, f"--patience {max(4, 3 * patience)}"),
+        command=evidence.rerun_command(f"--patience {max(4, 3 * patience)}"),
     )
 
 
-def _too_short(evidence: Evidence, rows: Rows) -> Finding | None:
+def _too_short(evidence: Evidence, rows: Epochs) -> Finding | None:
     """The validation loss still falls, or has not come back, when the last planned epoch ends."""
     planned, losses = evidence.settings.epochs or 0, [row["val_loss"] for row in rows]
     if len(losses) < planned or losses[-1] > min(losses):
@@ -181,11 +180,11 @@ def _too_short(evidence: Evidence, rows: Rows) -> Finding | None:
         cost=min(0.3, max(0.02, gain / before)),
         evidence=(told,),
         advice="Train for more epochs; early stopping ends it in time.",
-        command=again(evidence, f"--epochs {max(6, 3 * planned)}"),
+        command=evidence.rerun_command(f"--epochs {max(6, 3 * planned)}"),
     )
 
 
-def _never_stopped(evidence: Evidence, rows: Rows) -> Finding | None:
+def _never_stopped(evidence: Evidence, rows: Epochs) -> Finding | None:
     """The validation loss rose for half of the training, and nothing ended it."""
     losses = [row["val_loss"] for row in rows]
     best = losses.index(min(losses)) + 1
@@ -203,5 +202,5 @@ def _never_stopped(evidence: Evidence, rows: Rows) -> Finding | None:
             f"the last; patience is {patience or 'off'}. The weights of epoch {best} were kept.",
         ),
         advice="Let early stopping end it; stronger augmentation puts the rise off.",
-        command=again(evidence, f"--patience {max(2, best)} --augment strong"),
+        command=evidence.rerun_command(f"--patience {max(2, best)} --augment strong"),
     )

@@ -89,7 +89,7 @@ def _forests(runs: Sequence[Run], split: str) -> list[Any]:
     for key, label in LABELS.items():
         found = [(run.name, run.metrics.get(split, {}).get(key)) for run in runs]
         rows = [
-            charts.Row(name, m["value"], m["low"], m["high"])
+            charts.Estimate(name, m["value"], m["low"], m["high"])
             for name, m in found
             if m and m["value"] is not None and m["low"] is not None
         ]
@@ -111,7 +111,7 @@ def _classes(tables: Sequence[PredictionTable]) -> list[dict[str, Any]]:
     """Recall of each class by each run; of two runs, whether they differ."""
     names, labels = tables[0].classes.tolist(), tables[0].labels
     scores = [class_scores(confusion(table), names) for table in tables]
-    right = [table.probabilities.argmax(axis=1) == labels for table in tables]
+    correct = [table.probabilities.argmax(axis=1) == labels for table in tables]
     rows = []
     for k, name in enumerate(names):
         own = labels == k
@@ -122,8 +122,8 @@ def _classes(tables: Sequence[PredictionTable]) -> list[dict[str, Any]]:
             "f1s": [found[k].f1 for found in scores],
         }
         if len(tables) == 2:
-            first = int((right[0] & ~right[1] & own).sum())
-            second = int((right[1] & ~right[0] & own).sum())
+            first = int((correct[0] & ~correct[1] & own).sum())
+            second = int((correct[1] & ~correct[0] & own).sum())
             # of many classes some differ by chance: Bonferroni
             p = min(1.0, mcnemar(first, second) * len(names))
             better = "first" if first > second else "second"
@@ -135,8 +135,8 @@ def _classes(tables: Sequence[PredictionTable]) -> list[dict[str, Any]]:
 def _alone(tables: Sequence[PredictionTable], index: int) -> np.ndarray:
     """Rows of images that only this run gets right, those it is surest of first."""
     labels = tables[0].labels
-    right = np.stack([table.probabilities.argmax(axis=1) == labels for table in tables])
-    rows = np.flatnonzero(right[index] & (right.sum(axis=0) == 1))
+    correct = np.stack([table.probabilities.argmax(axis=1) == labels for table in tables])
+    rows = np.flatnonzero(correct[index] & (correct.sum(axis=0) == 1))
     sure = tables[index].probabilities[rows, labels[rows]]
     return rows[np.argsort(-sure, kind="stable")]
 
@@ -162,7 +162,7 @@ def _gallery(
                 "id": sample,
                 "note": f"{classes[label]} ({sure:.2f}); others: {', '.join(others)}",
                 "picture": album.get(sample),
-                "heat_said": "",
+                "heat_predicted": "",
                 "heat_true": "",
             }
         )

@@ -14,11 +14,11 @@ from zoo.errors import ZooError, disk_errors
 from zoo.runs import Run
 
 
-class Shelf:
+class CellStore:
     """A benchmark's folder.
 
     Args:
-        folder: made where it is missing, by :meth:`mine`.
+        folder: made where it is missing, by :meth:`locked`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -26,7 +26,7 @@ class Shelf:
         self.cells = folder / "cells"
 
     @contextmanager
-    def mine(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Nobody else works on it within the block.
 
         Raises:

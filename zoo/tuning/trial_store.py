@@ -1,4 +1,4 @@
-"""The book of trials: an Optuna study, which may be shared, and who works on what in it.
+"""The store of trials: an Optuna study, which may be shared, and who works on what in it.
 
 A trial whose process is gone is tried once more, and only the second try counts.
 """
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ZooError
-from zoo.tuning import owner
+from zoo.processes import owner
 from zoo.tuning.storage import import_optuna
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _CARRIED = ("point", "default", "retry_of")  # what a trial hands on to the one that repeats it
 
 
-class Book:
+class TrialStore:
     """Trials of one stage.
 
     Args:
@@ -76,7 +76,7 @@ class Book:
     def claim(
         self, limit: int | None, distributions: Mapping[str, BaseDistribution] | None = None
     ) -> Trial | None:
-        """A trial to work on; None where there is nothing to do.
+        """A trial to session on; None where there is nothing to do.
 
         Args:
             limit: number of trials that count; None takes only what was enqueued.
@@ -90,7 +90,7 @@ class Book:
             if limit is not None and self.counted() >= limit:
                 return None
             trial = self.study.ask(dict(distributions) if distributions else None)
-            trial.set_user_attr("owner", owner.me())
+            trial.set_user_attr("owner", owner.this_process())
             self.beat(trial)
             if limit is None and "point" not in trial.user_attrs:  # another machine took the last
                 self.fail(trial, "nothing was left to try", kind="void", counts=False)
@@ -108,7 +108,7 @@ class Book:
     def elsewhere(self) -> int:
         """Trials that other processes work on."""
         self.recover()
-        mine = owner.me()
+        mine = owner.this_process()
         return sum(
             t.state.name == "RUNNING" and t.user_attrs.get("owner") != mine for t in self.trials
         )

@@ -16,9 +16,8 @@ from zoo.diagnosis.job import Diagnosis, examine
 from zoo.errors import ZooError
 from zoo.progress import Silent
 from zoo.reporting import charts, featuremap
-from zoo.reporting.course import course
+from zoo.reporting.ensemble import ensemble_section
 from zoo.reporting.explain import Network
-from zoo.reporting.mixture import ensemble_section
 from zoo.reporting.pictures import MOST, Album
 from zoo.reporting.scores import Mistake, mistakes
 from zoo.reporting.sections import (
@@ -30,6 +29,7 @@ from zoo.reporting.sections import (
     split_section,
     tables_of,
 )
+from zoo.reporting.training_curves import training_section
 from zoo.runs import Run
 
 _TOLD = (ZooError, EnsembleError, BackboneError)
@@ -130,7 +130,7 @@ class Page:
             "why_no_heat": why_no_heat,
             "map": drawn,
             "why_no_map": why_no_map,
-            "training": course(self._run),
+            "training": training_section(self._run),
             "growth": self._growth(),
             "ensemble": ensemble_section(self._run),
             "details": self._details(),
@@ -160,7 +160,7 @@ class Page:
         called: list[list[Mistake]] = [[] for _ in range(k)]
         for m in self._mistakes:
             missed[m.label].append(m)
-            called[m.said].append(m)
+            called[m.predicted].append(m)
         most = int(np.clip(_GALLERIES // (2 * k), 3, _SHOWN))
         found = [_Gallery(i, missed[i], called[i], most) for i in range(k)]
         return sorted((g for g in found if g.total), key=lambda g: -g.total)
@@ -177,18 +177,18 @@ class Page:
 
     def _mistake(self, m: Mistake) -> dict[str, Any]:
         names = self._judged.classes.tolist()
-        note = f"{names[m.label]} called {names[m.said]}, {m.confidence:.2f}"
-        return self._shot(m.id, note, names[m.said], names[m.label])
+        note = f"{names[m.label]} called {names[m.predicted]}, {m.confidence:.2f}"
+        return self._shot(m.id, note, names[m.predicted], names[m.label])
 
-    def _shot(self, sample: str, note: str, said: str = "", true: str = "") -> dict[str, Any]:
-        heat = self._heat.get(sample, ("", "")) if said else ("", "")
+    def _shot(self, sample: str, note: str, predicted: str = "", true: str = "") -> dict[str, Any]:
+        heat = self._heat.get(sample, ("", "")) if predicted else ("", "")
         return {
             "id": sample,
             "note": note,
             "picture": self._album.get(sample),
-            "heat_said": heat[0],
+            "heat_predicted": heat[0],
             "heat_true": heat[1],
-            "said": said,
+            "predicted": predicted,
             "true": true,
         }
 

@@ -19,7 +19,7 @@ from zoo.train.plan import Resolved
 
 
 @dataclass
-class Bench:
+class StudyContext:
     """The place where trials are made.
 
     Attributes:
@@ -61,7 +61,7 @@ class Bench:
         return "the time was up" if time.monotonic() > self.deadline else ""
 
     @contextmanager
-    def gentle_interrupts(self) -> Iterator[None]:
+    def stop_on_interrupt(self) -> Iterator[None]:
         """Ctrl-C lets the epoch end; a second one does not."""
         if threading.current_thread() is not threading.main_thread():
             yield

@@ -12,7 +12,7 @@ from zoo.runs import Run
 _MOST = 6  # folds that are drawn
 
 
-def course(run: Run) -> dict[str, Any]:
+def training_section(run: Run) -> dict[str, Any]:
     """Charts of loss, accuracy and learning rate by epoch, or why there are none."""
     histories = _histories(run)
     if not histories:

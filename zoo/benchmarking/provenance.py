@@ -27,8 +27,10 @@ def mixed(runs: Iterable[Versions], cells: Path) -> str:
     several = {p: found for p, found in versions_of(runs).items() if len(found) > 1}
     if not several:
         return ""
-    said = "; ".join(f"{package} {' and '.join(found)}" for package, found in several.items())
-    return f"These rows were made by different versions ({said}): to make all anew, remove {cells}."
+    listed = "; ".join(f"{package} {' and '.join(found)}" for package, found in several.items())
+    return (
+        f"These rows were made by different versions ({listed}): to make all anew, remove {cells}."
+    )
 
 
 def by_other_code(runs: Mapping[str, Versions], code: str) -> list[str]:
