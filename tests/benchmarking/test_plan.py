@@ -3,9 +3,10 @@
 import pytest
 
 import zoo
-from zoo.benchmarking.plan import METHODS, Request, candidates, cells, pins
+from zoo.benchmarking.plan import METHODS, Request, candidates, cells
 from zoo.combine.decide import CHOICES
 from zoo.data.dataset import load
+from zoo.overrides import parse_scoped_overrides
 from zoo.progress import Silent
 
 
@@ -56,7 +57,9 @@ def test_weights_are_told_by_their_content(tmp_path):
 
 
 def test_pins_are_of_all_backbones_or_of_one():
-    shared, each = pins(["lr=1e-3", "cnn.size=64", "hub:./m.1/.size = 32", "cnn.weights=a=b.h5"])
+    shared, each = parse_scoped_overrides(
+        ["lr=1e-3", "cnn.size=64", "hub:./m.1/.size = 32", "cnn.weights=a=b.h5"]
+    )
     assert shared == {"learning_rate": 1e-3}
     assert each == {"cnn": {"size": 64, "weights": "a=b.h5"}, "hub:./m.1/": {"size": 32}}
 

@@ -26,10 +26,11 @@ from zoo.diagnosis.overfitting import check_fit
 from zoo.diagnosis.sharpness import blur_effect, check_sharpness
 from zoo.diagnosis.study import check_study
 from zoo.errors import ZooError
+from zoo.overrides import parse_overrides
 from zoo.progress import Silent
 from zoo.runs import Run
 from zoo.train.plan import gather, resolve
-from zoo.tuning.space import pins, read_space
+from zoo.tuning.space import read_space
 
 
 def painted(evidence: Evidence, pixels: np.ndarray) -> Evidence:
@@ -152,7 +153,9 @@ def test_the_commands_to_search_on_can_be_called_in_their_order(
     asked = tune_command.command.make_context("tune", shlex.split(second)[2:]).params
     assert asked["space"] == file
     assert asked["name"] == "s-wider"
-    given = gather(asked["backbone"], asked["data"], None, pins(asked["pinned"]), Silent())
+    given = gather(
+        asked["backbone"], asked["data"], None, parse_overrides(asked["pinned"]), Silent()
+    )
     assert (given.size, given.near_duplicates, given.epochs) == (64, False, 4)
     space, more = read_space(Path(asked["space"]), resolve(given))
     assert (space["dropout"].high, more) == (0.95, {})

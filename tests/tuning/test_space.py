@@ -1,9 +1,10 @@
-"""What is searched: default spaces, space files, pins, and points on the scale of a range."""
+"""What is searched: default spaces, space files, overrides, and points on the scale of a range."""
 
 import pytest
 
 import backbones
 from zoo.errors import ZooError
+from zoo.overrides import parse_overrides
 from zoo.settings import Settings, describe
 from zoo.train.plan import resolve
 from zoo.tuning.space import (
@@ -11,7 +12,6 @@ from zoo.tuning.space import (
     default_point,
     default_space,
     known_setting,
-    pins,
     read_space,
 )
 
@@ -131,7 +131,9 @@ def test_a_space_file_that_is_not_there(tmp_path):
 
 
 def test_pins_are_typed_and_have_short_names():
-    assert pins(("lr=1e-3", "epochs=4", "batch_norm=off", "mix=cutmix", "unfreeze=3")) == {
+    assert parse_overrides(
+        ("lr=1e-3", "epochs=4", "batch_norm=off", "mix=cutmix", "unfreeze=3")
+    ) == {
         "learning_rate": 1e-3,
         "epochs": 4,
         "batch_norm": False,
@@ -152,7 +154,7 @@ def test_pins_are_typed_and_have_short_names():
 )
 def test_what_cannot_be_pinned(pair, words):
     with pytest.raises(ZooError, match=words):
-        pins((pair,))
+        parse_overrides((pair,))
 
 
 def test_short_names_are_those_of_settings():

@@ -17,7 +17,6 @@ from zoo.progress import Silent
 from zoo.runs import plain_name
 from zoo.settings import Settings, check, set_words
 from zoo.train.plan import Resolved, gather, resolve
-from zoo.tuning.space import pin
 
 # from the least to the whole recipe
 VARIANTS = {
@@ -150,22 +149,6 @@ def _refuse_varied(settings: Mapping[str, Any], owner: str) -> None:
             )
         if name == "data":
             raise ZooError("data cannot be set among the settings: give --data")
-
-
-def pins(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Settings of ``name=value`` texts, and those of one backbone, ``backbone.name=value``.
-
-    Raises:
-        ZooError: no ``=``, an unknown setting, or a value out of its range.
-    """
-    shared: dict[str, Any] = {}
-    each: dict[str, dict[str, Any]] = {}
-    for pair in pairs:
-        left = pair.partition("=")[0]
-        owner = left.rpartition(".")[0].strip()
-        name, value = pin(pair[left.rfind(".") + 1 :])
-        (each.setdefault(owner, {}) if owner else shared)[name] = value
-    return shared, each
 
 
 @dataclass(frozen=True)

@@ -84,9 +84,10 @@ def command(
       zoo benchmark --data photos/ --backend dask --address tcp://10.0.0.5:8786
     """
     import zoo
-    from zoo.benchmarking.plan import METHODS, pins
+    from zoo.benchmarking.plan import METHODS
+    from zoo.overrides import parse_scoped_overrides
 
-    shared, each = pins(pinned)
+    shared, each = parse_scoped_overrides(pinned)
     table = zoo.benchmark(
         backbones or (),
         data,

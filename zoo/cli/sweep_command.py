@@ -44,9 +44,9 @@ def command(
       mix: [none, cutmix]
     """
     import zoo
-    from zoo.tuning.space import pins
+    from zoo.overrides import parse_overrides
 
-    given = pins(pinned)
+    given = parse_overrides(pinned)
     if weights:
         given["weights"] = weights
     progress = progress_for(as_json)

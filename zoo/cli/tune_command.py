@@ -64,9 +64,9 @@ def command(
       zoo tune efficientnet --data photos/ --print-space > space.yaml
       zoo tune efficientnet --data photos/ --storage postgresql://host/zoo    # on many machines
     """
-    from zoo.tuning.space import pins
+    from zoo.overrides import parse_overrides
 
-    given = pins(pinned)
+    given = parse_overrides(pinned)
     if weights:
         given["weights"] = weights
     if print_space:

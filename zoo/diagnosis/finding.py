@@ -73,8 +73,3 @@ def outcome(check: str, says: str, findings: list[Finding]) -> Outcome:
 def unknown(check: str, why: str) -> Outcome:
     """The run does not tell."""
     return Outcome(check, "unknown", why)
-
-
-def counted(count: int, one: str, many: str) -> str:
-    """A number and what it counts, in the right form."""
-    return f"{count} {one if count == 1 else many}"

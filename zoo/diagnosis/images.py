@@ -6,9 +6,10 @@ import numpy as np
 
 import backbones
 from zoo.diagnosis.evidence import SEED, Evidence
-from zoo.diagnosis.finding import Finding, Outcome, Shown, counted, outcome, unknown
+from zoo.diagnosis.finding import Finding, Outcome, Shown, outcome, unknown
 from zoo.diagnosis.proportions import difference_interval
 from zoo.evaluate.metrics import wilson
+from zoo.words import counted
 
 _PLAIN = 3.0  # standard deviation of a grey thumbnail, in 0..255
 _DARK = 16.0  # its brightest cell; a dark photo of something has brighter ones

@@ -6,8 +6,9 @@ import numpy as np
 
 from ensembles import PredictionTable
 from zoo.diagnosis.evidence import Evidence
-from zoo.diagnosis.finding import Finding, Outcome, Shown, counted, outcome, unknown
+from zoo.diagnosis.finding import Finding, Outcome, Shown, outcome, unknown
 from zoo.evaluate.metrics import wilson
+from zoo.words import counted
 
 _FEWEST = 100
 _SUREST = 0.3

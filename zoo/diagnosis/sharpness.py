@@ -6,7 +6,8 @@ import numpy as np
 from scipy import ndimage
 
 from zoo.diagnosis.evidence import Evidence
-from zoo.diagnosis.finding import Finding, Outcome, Shown, counted, outcome, unknown
+from zoo.diagnosis.finding import Finding, Outcome, Shown, outcome, unknown
+from zoo.words import counted
 
 _SIDE = 96  # larger images are judged at about this side
 _WINDOW = 11

@@ -7,25 +7,24 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-_OWN = Path(__file__).parent / "templates"
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(folder: Path, template: str, **context: Any) -> str:
+def render(template: str, **context: Any) -> str:
     """A page from a template that extends ``base.html``.
 
     The page's policy allows its own script and pictures that it holds itself, nothing else: a
     name from the data cannot run or load anything even if it were not escaped.
 
     Args:
-        folder: where the template lies.
-        template: its name.
+        template: its name among ``zoo/pages/templates``.
         **context: what it shows; only :class:`markupsafe.Markup` is taken as HTML.
     """
     environment = Environment(
-        loader=ChoiceLoader([FileSystemLoader(folder), FileSystemLoader(_OWN)]),
+        loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -42,7 +41,7 @@ def render(folder: Path, template: str, **context: Any) -> str:
 
 
 def _read(name: str) -> str:
-    return (_OWN / name).read_text("utf-8")
+    return (_TEMPLATES / name).read_text("utf-8")
 
 
 def _printable(page: str) -> str:

@@ -12,8 +12,8 @@ from ensembles import PredictionTable, align
 from ensembles.comparison import compare, mcnemar
 from zoo.errors import ZooError
 from zoo.evaluate.labels import LABELS
+from zoo.pages.charts.intervals import Estimate, forest_chart
 from zoo.progress import Silent
-from zoo.reporting import charts
 from zoo.reporting.pictures import Album
 from zoo.reporting.scores import class_scores, confusion
 from zoo.reporting.sections import TITLES, about, describe, picture_note, tables_of
@@ -89,12 +89,12 @@ def _forests(runs: Sequence[Run], split: str) -> list[Any]:
     for key, label in LABELS.items():
         found = [(run.name, run.metrics.get(split, {}).get(key)) for run in runs]
         rows = [
-            charts.Estimate(name, m["value"], m["low"], m["high"])
+            Estimate(name, m["value"], m["low"], m["high"])
             for name, m in found
             if m and m["value"] is not None and m["low"] is not None
         ]
         if len(rows) > 1:
-            drawn.append(charts.forest_chart(rows, label))
+            drawn.append(forest_chart(rows, label))
     return drawn
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from zoo.evaluate.labels import LABELS
-from zoo.reporting import charts
+from zoo.pages.charts.intervals import Estimate, forest_chart
+from zoo.pages.charts.members import pair_chart
 from zoo.runs import Run
 
 _MOST = 12  # members up to which every pair is shown
@@ -57,7 +58,7 @@ def _pairs(names: list[str], diversity: dict[str, Any]) -> list[tuple[str, Any]]
     if not 2 <= len(names) <= _MOST:
         return []
     return [
-        (title, charts.pair_chart(np.array(diversity[key]), names, title))
+        (title, pair_chart(np.array(diversity[key]), names, title))
         for title, key in kinds.items()
         if key in diversity
     ]
@@ -71,10 +72,10 @@ def _forests(rows: list[dict[str, Any]], found: dict[str, Any], run: Run) -> lis
         values = [(name, test[i]) for name, test in every]
         values += [("plain mean", found["soft"].get(key)), (run.name, run.metrics["test"].get(key))]
         estimates = [
-            charts.Estimate(name, m["value"], m["low"], m["high"])
+            Estimate(name, m["value"], m["low"], m["high"])
             for name, m in values
             if m and m["value"] is not None and m["low"] is not None
         ]
         if estimates:
-            drawn.append(charts.forest_chart(estimates, f"test {LABELS[key]}"))
+            drawn.append(forest_chart(estimates, f"test {LABELS[key]}"))
     return drawn

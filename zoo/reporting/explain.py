@@ -11,8 +11,10 @@ import numpy as np
 from ensembles import PredictionTable
 from zoo.diagnosis.evidence import Evidence
 from zoo.evaluate.inference import Inference
+from zoo.pages.charts.embedding import map_chart
+from zoo.pages.charts.palette import class_colour
 from zoo.progress import Silent
-from zoo.reporting import charts, featuremap
+from zoo.reporting import featuremap
 from zoo.reporting.gradcam import GradCam, branches_of
 from zoo.reporting.pictures import Album
 from zoo.reporting.scores import Mistake
@@ -96,8 +98,8 @@ class Network:
         known = [album.get(sample) for sample in ids]
         pictures = ["" if picture is None else picture.name for picture in known]
         return {
-            "chart": charts.map_chart(points, table.labels, predicted, ids, names, pictures),
+            "chart": map_chart(points, table.labels, predicted, ids, names, pictures),
             "method": method,
             "count": len(table),
-            "classes": [(k, names[k], charts.colour(k, len(names))) for k in present],
+            "classes": [(k, names[k], class_colour(k, len(names))) for k in present],
         }

@@ -18,8 +18,6 @@ from zoo.reporting import comparison
 from zoo.reporting.run_page import Page
 from zoo.runs import Run, open_run
 
-_TEMPLATES = Path(__file__).parent / "templates"
-
 
 def report(
     run: Run | str | Path | Sequence[Run | str | Path],
@@ -71,7 +69,7 @@ def report(
 
 def _page(template: str, context: dict[str, Any]) -> str:
     written = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
-    return render(_TEMPLATES, template, version=version("zoo"), written=written, **context)
+    return render(template, version=version("zoo"), written=written, **context)
 
 
 def place(runs: Sequence[Run], output: str | Path | None = None) -> Path:

@@ -14,8 +14,9 @@ from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Finding
 from zoo.diagnosis.job import Diagnosis, examine
 from zoo.errors import ZooError
+from zoo.pages.charts.training import growth_chart
 from zoo.progress import Silent
-from zoo.reporting import charts, featuremap
+from zoo.reporting import featuremap
 from zoo.reporting.ensemble import ensemble_section
 from zoo.reporting.explain import Network
 from zoo.reporting.pictures import MOST, Album
@@ -215,7 +216,7 @@ class Page:
     def _growth(self) -> dict[str, Any] | None:
         every = self._diagnosis.outcomes if self._diagnosis else ()
         found = next((o for o in every if len(o.curve) > 1), None)
-        return None if found is None else {"chart": charts.growth_chart(found.curve)}
+        return None if found is None else {"chart": growth_chart(found.curve)}
 
     def _details(self) -> dict[str, Any]:
         record = self._run.record

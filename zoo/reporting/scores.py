@@ -8,18 +8,9 @@ import numpy as np
 
 from ensembles import PredictionTable
 from zoo.evaluate.metrics import wilson
+from zoo.pages.charts.classification import BINS, Bin, Curve, Share
 
 _POINTS = 120  # of a curve: more would not be seen
-BINS = 10
-
-
-@dataclass(frozen=True)
-class Share:
-    """A share with its 95% interval, all in 0..1."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -82,21 +73,6 @@ def _share(part: int, whole: int) -> Share | None:
     return Share(part / whole, *wilson(part, whole)) if whole else None
 
 
-@dataclass(frozen=True)
-class Bin:
-    """Images of about equal confidence.
-
-    Attributes:
-        confidence: mean probability of their first choice.
-        accuracy: the share that is correct, with its 95% interval.
-        count: how many.
-    """
-
-    confidence: float
-    accuracy: Share
-    count: int
-
-
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Bin]:
     """Confidence against accuracy in ten equal bins of confidence; empty bins are left out.
 
@@ -116,22 +92,6 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Bin]:
     return found
 
 
-@dataclass(frozen=True)
-class Curve:
-    """A curve of one class against the rest.
-
-    Attributes:
-        name: of the class.
-        x, y: float64 of shape (p,) in 0..1, at most 120 points.
-        area: under it, in 0..1.
-    """
-
-    name: str
-    x: np.ndarray
-    y: np.ndarray
-    area: float
-
-
 def roc_curves(table: PredictionTable) -> list[Curve]:
     """False against true positive rate; classes without both kinds of images are left out."""
     from sklearn.metrics import auc, roc_curve
@@ -139,7 +99,7 @@ def roc_curves(table: PredictionTable) -> list[Curve]:
     found = []
     for k, name, positive in _judged(table):
         x, y, _ = roc_curve(positive, table.probabilities[:, k])
-        found.append(Curve(name, *_thinned(x, y), float(auc(x, y))))
+        found.append(Curve(name, k, *_thinned(x, y), float(auc(x, y))))
     return found
 
 
@@ -152,7 +112,7 @@ def precision_recall_curves(table: PredictionTable) -> list[Curve]:
         scores = table.probabilities[:, k]
         precision, recall, _ = precision_recall_curve(positive, scores)
         area = float(average_precision_score(positive, scores))
-        found.append(Curve(name, *_thinned(recall[::-1], precision[::-1]), area))
+        found.append(Curve(name, k, *_thinned(recall[::-1], precision[::-1]), area))
     return found
 
 

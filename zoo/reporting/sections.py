@@ -11,7 +11,13 @@ from ensembles import PredictionTable
 from ensembles.calibration import scaled
 from zoo.errors import ZooError
 from zoo.evaluate.labels import LABELS
-from zoo.reporting import charts
+from zoo.pages.charts.classification import (
+    COLOURED,
+    confusion_chart,
+    curves_chart,
+    reliability_chart,
+)
+from zoo.pages.charts.intervals import whisker
 from zoo.reporting.pictures import Album, counted_reasons
 from zoo.reporting.scores import (
     class_scores,
@@ -72,26 +78,28 @@ def split_section(run: Run, table: PredictionTable) -> dict[str, Any]:
     """Classes, confidence and curves by the predictions of one split."""
     matrix = confusion(table)
     names = table.classes.tolist()
-    roc, roc_legend = charts.curves_chart(roc_curves(table), "false positive rate (up: true)")
-    pr, pr_legend = charts.curves_chart(precision_recall_curves(table), "recall (up: precision)")
+    roc, roc_legend = curves_chart(
+        roc_curves(table), "false positive rate (up: true positive rate)", len(names)
+    )
+    pr, pr_legend = curves_chart(
+        precision_recall_curves(table), "recall (up: precision)", len(names)
+    )
     before = _before(run, table)
     return {
         "key": table.split,
         "title": TITLES[table.split],
         "about": describe(table.split, len(table)),
         "classes": class_scores(matrix, names),
-        "confusion": charts.confusion_chart(matrix, names),
+        "confusion": confusion_chart(matrix, names),
         "pairs": _pairs(matrix, names),
-        "reliability": charts.reliability_chart(
-            reliability(table.probabilities, table.labels), before
-        ),
+        "reliability": reliability_chart(reliability(table.probabilities, table.labels), before),
         "before": bool(before),
         "error": run.metrics.get(table.split, {}).get("calibration_error"),
         "roc": roc,
         "roc_legend": roc_legend,
         "pr": pr,
         "pr_legend": pr_legend,
-        "more": len(names) > charts.COLOURED,
+        "more": len(names) > COLOURED,
     }
 
 
@@ -140,7 +148,7 @@ def cards(run: Run, splits: Iterable[str]) -> list[dict[str, Any]]:
             {
                 "label": label,
                 "found": found,
-                "whisker": charts.whisker(found["value"], low, high, ends),
+                "whisker": whisker(found["value"], low, high, ends),
                 "others": [(title, m) for title, m in beside if m],
             }
         )

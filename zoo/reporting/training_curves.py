@@ -6,7 +6,7 @@ import csv
 import math
 from typing import Any
 
-from zoo.reporting import charts
+from zoo.pages.charts.training import history_chart
 from zoo.runs import Run
 
 _MOST = 6  # folds that are drawn
@@ -27,11 +27,9 @@ def training_section(run: Run) -> dict[str, Any]:
     drawn = []
     for what, title in (("loss", "loss by epoch"), ("accuracy", "accuracy by epoch")):
         lines = _lines(judged, what)
-        drawn.append(charts.history_chart(lines, title, best, probe.get(f"val_{what}")))
+        drawn.append(history_chart(lines, title, best, probe.get(f"val_{what}")))
     rate = [row.get("learning_rate", math.nan) for row in first]
-    drawn.append(
-        charts.history_chart({"learning rate": rate}, "learning rate by epoch", None, None)
-    )
+    drawn.append(history_chart({"learning rate": rate}, "learning rate by epoch", None, None))
     words = (
         "Training figures are of augmented images, and so worse than on the images as they are. "
     )

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import ZooError
+from zoo.overrides import checked_value
 from zoo.settings import check, read_file
-from zoo.tuning.space import Point, known_setting, parsed
+from zoo.tuning.space import Point, known_setting
 
 _MOST = 10_000
 
@@ -81,4 +82,8 @@ def _name(name: str, where: str) -> str:
 
 
 def _value(name: str, value: Any, where: str) -> Any:
-    return check({name: value}, where)[name] if name == "backbone" else parsed(name, value, where)
+    return (
+        check({name: value}, where)[name]
+        if name == "backbone"
+        else checked_value(name, value, where)
+    )

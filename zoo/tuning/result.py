@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -28,7 +28,45 @@ _EDGE = 0.05  # of a range
 _FEWEST = 8  # complete trials for importances
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "RUNNING": "running", "WAITING": "waiting"}
 
-TrialRecord = dict[str, Any]
+
+class TrialRecord(TypedDict):
+    """A trial, as ``trials.jsonl`` has it: one line per trial.
+
+    Attributes:
+        stage: ``probe`` or ``finetune``.
+        trial: its number within the stage.
+        state: ``complete``, ``pruned``, ``failed``, ``killed``, ``interrupted``, ``running``...
+        reason: why it was not completed; empty if it was.
+        score: what the search improves; None unless complete.
+        metrics: on validation images; empty unless complete.
+        params: the values that were tried.
+        settings: all settings of the training.
+        best_epoch: that was kept; None on frozen features.
+        epochs: one row per epoch, as ``history.csv`` has them.
+        seconds: that it took.
+        begun: when, in ISO 8601.
+        host: on which machine.
+        retry_of: the trial of a killed process that it repeats.
+        default: whether it has the default settings.
+        counts: whether it counts towards the number of trials.
+    """
+
+    stage: str
+    trial: int
+    state: str
+    reason: str
+    score: float | None
+    metrics: dict[str, float | None]
+    params: dict[str, Any]
+    settings: dict[str, Any]
+    best_epoch: int | None
+    epochs: list[dict[str, float]]
+    seconds: float | None
+    begun: str
+    host: str
+    retry_of: int | None
+    default: bool
+    counts: bool
 
 
 @dataclass(frozen=True)
@@ -88,7 +126,7 @@ class Study:
 def ranked(rows: Sequence[TrialRecord], stage: str, metric: str) -> list[TrialRecord]:
     """Complete trials of a stage, the best first."""
     done = [r for r in rows if r["stage"] == stage and r["state"] == "complete"]
-    return sorted(done, key=lambda r: r["score"], reverse=better(metric, 1.0, 0.0))
+    return sorted(done, key=lambda r: r["score"] or 0.0, reverse=better(metric, 1.0, 0.0))
 
 
 def trial_records(store: TrialStore, stage: str) -> list[TrialRecord]:
@@ -241,7 +279,7 @@ def _loss(tables: list[np.ndarray], labels: np.ndarray) -> float:
 
 def changed(row: TrialRecord, default: TrialRecord | None) -> Point:
     """The settings of a trial that differ from those of the default one."""
-    usual = (default or {}).get("settings") or {}
-    return (
-        {n: v for n, v in row["settings"].items() if v != usual.get(n)} if usual else row["params"]
-    )
+    usual = default["settings"] if default else {}
+    if not usual:
+        return row["params"]
+    return {n: v for n, v in row["settings"].items() if v != usual.get(n)}

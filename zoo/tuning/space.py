@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import backbones
 from backbones import BackboneError
-from zoo.errors import ZooError, nearest
-from zoo.settings import Option, check, describe, read_file
+from zoo.errors import ZooError
+from zoo.overrides import checked_value, known_name
+from zoo.settings import describe, read_file
 from zoo.train.plan import Resolved, resolve
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 # settled on frozen features, where a trial takes about a second
 HEAD = ("head_l1", "head_l2", "class_weights")
-ALIASES = {"lr": "learning_rate", "bs": "batch_size", "smoothing": "label_smoothing"}
 
 _ANY: dict[str, Any] = {
     "optimizer": ["adamw", "adam", "sgd", "rmsprop"],
@@ -203,7 +203,7 @@ def read_space(path: Path, resolved: Resolved) -> tuple[Space, Point]:
             space[setting] = _dimension(setting, value, str(path))
             _check_ends(resolved, space[setting], str(path))
         else:
-            fixed[setting] = parsed(setting, value, str(path))
+            fixed[setting] = checked_value(setting, value, str(path))
     return space, fixed
 
 
@@ -213,9 +213,7 @@ def known_setting(name: str, where: str) -> str:
     Raises:
         ZooError: there is none, or it must be the same in all trials.
     """
-    name = ALIASES.get(name, name)
-    if name not in describe():
-        raise ZooError(f"there is no setting {name!r} in {where}: {nearest(name, describe())}")
+    name = known_name(name, where)
     if name in _FIXED:
         raise ZooError(
             f"{name} in {where} cannot be searched: trials are compared on one split, which they "
@@ -224,52 +222,10 @@ def known_setting(name: str, where: str) -> str:
     return name
 
 
-def parsed(name: str, value: Any, where: str) -> Any:
-    """A checked value; text is read as the setting's type (YAML takes 1e-4 for text).
-
-    Raises:
-        ZooError: wrong type, or out of range.
-    """
-    option = describe()[name]
-    return check({name: _from_text(option, value)}, where)[name]
-
-
-def _from_text(option: Option, value: Any) -> Any:
-    if not isinstance(value, str) or option.type is str:
-        return value
-    if option.type is bool:
-        words = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
-        return words.get(value.lower(), value)
-    try:
-        return option.type(value)
-    except ValueError:
-        return value
-
-
-def pins(pairs: tuple[str, ...]) -> Point:
-    """Settings of ``name=value`` texts.
-
-    Raises:
-        ZooError: no ``=``, an unknown setting, or a value out of its range.
-    """
-    return dict(pin(pair) for pair in pairs)
-
-
-def pin(pair: str) -> tuple[str, Any]:
-    """Setting and value of a ``name=value`` text; see :func:`pins`."""
-    name, sign, value = pair.partition("=")
-    if not sign:
-        raise ZooError(f"--set must be setting=value, such as lr=1e-3, not {pair!r}")
-    name = ALIASES.get(name.strip(), name.strip())
-    if name not in describe():
-        raise ZooError(f"there is no setting {name!r} in --set: {nearest(name, describe())}")
-    return name, parsed(name, value.strip(), "--set")
-
-
 def _dimension(name: str, value: Any, where: str) -> Dimension:
     suffix = f" in {where}" if where else ""
     if isinstance(value, list):
-        choices = tuple(dict.fromkeys(parsed(name, v, where) for v in value))
+        choices = tuple(dict.fromkeys(checked_value(name, v, where) for v in value))
         if not choices:
             raise ZooError(f"{name}{suffix} has no choices: name at least one")
         return Dimension(name, choices=choices)
@@ -296,7 +252,7 @@ def _dimension(name: str, value: Any, where: str) -> Dimension:
 
 
 def _end(name: str, value: Any, where: str) -> float:
-    found = parsed(name, value, where)
+    found = checked_value(name, value, where)
     try:
         return float(found)
     except (TypeError, ValueError):

@@ -1,0 +1,1 @@
+"""The charts of all pages as SVG: numbers in, markup out."""
