@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from ready_cells import SMALL, TINY, fill
 
 import zoo
+from tests.helpers.ready_cells import SMALL, TINY, fill
 from zoo.benchmarking.cell_store import CellStore
 from zoo.benchmarking.plan import Cell
 from zoo.benchmarking.result import Table

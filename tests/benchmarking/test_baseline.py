@@ -6,9 +6,9 @@ from dataclasses import replace
 from importlib.machinery import ModuleSpec
 
 import pytest
-from ready_cells import SKILL, SMALL, TINY, fill
 
 import zoo
+from tests.helpers.ready_cells import SKILL, SMALL, TINY, fill
 from zoo import origin
 from zoo.benchmarking.baseline import check, read_baseline, record_of, write_baseline
 from zoo.benchmarking.tables import markdown
@@ -46,7 +46,7 @@ def test_a_fall_fails(digits_folder, tmp_path):
 
 def test_what_seeds_differ_by_is_no_fall(digits_folder, tmp_path, monkeypatch):
     """The same skill with other draws of luck, as another machine gives."""
-    import ready_cells
+    from tests.helpers import ready_cells
 
     plain = ready_cells.predictions
     before = made(tmp_path / "before", digits_folder, SKILL)

@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from ready_cells import SMALL, TINY
 
 import backbones
 import zoo
+from tests.helpers.ready_cells import SMALL, TINY
 from zoo.benchmarking.tables import markdown
 
 EACH = {"cnn": SMALL}

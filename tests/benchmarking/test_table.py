@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ready_cells import SMALL, TINY
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 import zoo
+from tests.helpers.ready_cells import SMALL, TINY
 from zoo.benchmarking.result import mean_interval
 from zoo.benchmarking.tables import markdown
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from members import noisy, reordered, tables
 
 from ensembles import EnsembleError, PredictionTable, align
+from tests.helpers.members import noisy, reordered, tables
 
 
 def of_names(ids: list[str], classes: list[str], **changed) -> PredictionTable:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from members import logits_and_labels
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from scipy.special import softmax as scipy_softmax
 
 from ensembles.calibration import fit_temperature, scaled, temperature_of
+from tests.helpers.members import logits_and_labels
 
 
 def loss_at(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> float:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from members import experts, independent, logits_and_labels, loss, noisy, softmax, tables
 
 import ensembles.choice
 from ensembles import (
@@ -18,6 +17,15 @@ from ensembles import (
     WeightedVoting,
     choose,
     cross_validate,
+)
+from tests.helpers.members import (
+    experts,
+    independent,
+    logits_and_labels,
+    loss,
+    noisy,
+    softmax,
+    tables,
 )
 
 seeds = st.integers(0, 10**6)

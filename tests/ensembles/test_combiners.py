@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from members import noisy, reordered, tables
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score
 
@@ -21,6 +20,7 @@ from ensembles import (
     compare,
 )
 from ensembles.diversity import Diversity
+from tests.helpers.members import noisy, reordered, tables
 
 ARRAYS = ["soft", "geometric", "vote", "weighted", "best"]  # the others follow the ids of tables
 seeds = st.integers(0, 10**6)

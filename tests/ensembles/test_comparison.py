@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from members import logits_and_labels, loss, noisy, reordered, softmax, tables
 from scipy.stats import binomtest
 
 from ensembles import EnsembleError, compare
 from ensembles.comparison import mcnemar
+from tests.helpers.members import logits_and_labels, loss, noisy, reordered, softmax, tables
 
 
 @pytest.mark.parametrize("total", [0, 1, 2, 5, 17, 60, 1001])

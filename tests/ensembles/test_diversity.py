@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from members import independent, loss, noisy, tables
 
 from ensembles import Diversity, EnsembleError
+from tests.helpers.members import independent, loss, noisy, tables
 
 
 @given(st.integers(0, 10**6), st.integers(2, 5), st.integers(1, 30), st.integers(2, 4))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from members import loss, noisy, softmax
 
 import ensembles
 from ensembles import (
@@ -19,6 +18,7 @@ from ensembles import (
     compare,
     frugal,
 )
+from tests.helpers.members import loss, noisy, softmax
 
 ROOT = Path(ensembles.__file__).parents[1]
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from members import logits_and_labels, loss, noisy, smoothed_loss, softmax, tables
 
 from ensembles import (
     METHODS,
@@ -18,6 +17,7 @@ from ensembles import (
     Stacking,
     WeightedVoting,
 )
+from tests.helpers.members import logits_and_labels, loss, noisy, smoothed_loss, softmax, tables
 
 
 def test_it_is_the_mean_where_nothing_else_is_said():

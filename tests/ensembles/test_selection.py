@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from members import independent, loss, noisy
 from sklearn.metrics import log_loss
 
 from ensembles import BestMember, EnsembleError, GreedySelection, WeightedVoting, frugal
 from ensembles.calibration import scaled, temperature_of
+from tests.helpers.members import independent, loss, noisy
 
 seeds = st.integers(0, 10**6)
 

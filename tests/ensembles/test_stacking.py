@@ -4,10 +4,10 @@ import warnings
 
 import numpy as np
 import pytest
-from members import experts, loss, noisy, reordered, tables
 from sklearn.linear_model import LogisticRegression
 
 from ensembles import EnsembleError, PredictionTable, SoftVoting, Stacking
+from tests.helpers.members import experts, loss, noisy, reordered, tables
 
 
 def by_scikit_learn(p: np.ndarray, y: np.ndarray, strength: float) -> np.ndarray:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from members import loss, noisy
 from scipy.optimize import minimize
 from scipy.stats import gmean
 
 from ensembles import EnsembleError, GeometricVoting, HardVoting, SoftVoting, WeightedVoting
+from tests.helpers.members import loss, noisy
 
 seeds = st.integers(0, 10**6)
 

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from named_digits import write_named_digits
 
 import zoo
+from tests.helpers.named_digits import write_named_digits
 from zoo.runs import Run
 
 

@@ -6,9 +6,9 @@ import json
 import shutil
 
 import pytest
-from named_digits import CLASSES
 
 import zoo
+from tests.helpers.named_digits import CLASSES
 
 pytestmark = pytest.mark.browser
 

@@ -6,12 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
-from checked_html import Page
 from click.testing import CliRunner
-from named_digits import CLASSES
 
 import zoo
 from ensembles import EnsembleError, PredictionTable
+from tests.helpers.checked_html import Page
+from tests.helpers.named_digits import CLASSES
 from zoo.cli import cli
 from zoo.evaluate.tables import write_tables
 from zoo.runs import Run, write_json

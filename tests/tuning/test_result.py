@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from checked_html import Page
 
+from tests.helpers.checked_html import Page
 from zoo.errors import ZooError
 from zoo.tuning import result
 from zoo.tuning.finetune_stage import work_folder

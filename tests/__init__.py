@@ -1,0 +1,1 @@
+"""The tests of zoo, backbones and ensembles; the folders mirror the packages."""
