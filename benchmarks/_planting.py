@@ -77,14 +77,14 @@ def copy_of(source: str, folder: Path, seed: int, count: int) -> Data:
         count: of images, at most.
     """
     from zoo.data.dataset import load
-    from zoo.progress import Silent
+    from zoo.progress import Progress
     from zoo.settings import Settings
 
     given = write_crops(folder / "crops") if source == "crops" else source
     # near copies are the nature of 8 px digits and of crops
     near = source not in {"digits", "crops"}
     wanted = {"backbone": "cnn", "data": str(given), "near_duplicates": near}
-    dataset = load(Settings.of(wanted), Silent())
+    dataset = load(Settings.of(wanted), Progress())
     catalog, splits = dataset.catalog, np.full(len(dataset.catalog), "", "<U5")
     for name in ("train", "val", "test"):
         splits[dataset.split.rows(name)] = name

@@ -54,10 +54,10 @@ def seconds_of(call: Callable[[], Any]) -> float:
 def copied(source: str, folder: Path) -> Path:
     """A folder of class folders with the first images of every class."""
     from zoo.data.dataset import load
-    from zoo.progress import Silent
+    from zoo.progress import Progress
     from zoo.settings import Settings
 
-    catalog = load(Settings.of({"backbone": "efficientnet", "data": source}), Silent()).catalog
+    catalog = load(Settings.of({"backbone": "efficientnet", "data": source}), Progress()).catalog
     each = -(-IMAGES // len(catalog.classes))
     for number, name in enumerate(catalog.classes):
         (folder / name).mkdir(parents=True)
@@ -73,7 +73,7 @@ class Experiment:
     def __init__(self, data: Path, args: argparse.Namespace) -> None:
         from zoo.data.dataset import load
         from zoo.data.prepare import prepare
-        from zoo.progress import Silent
+        from zoo.progress import Progress
         from zoo.train.augment import TrainingImages
         from zoo.train.classifier import make_classifier, set_trainable
         from zoo.train.member import build_backbone
@@ -81,11 +81,11 @@ class Experiment:
         from zoo.train.probe import Head, soft_targets
 
         given = {"size": args.size, "weights": args.weights}
-        self.resolved = resolve(gather(args.backbone, data, None, given, Silent()))
+        self.resolved = resolve(gather(args.backbone, data, None, given, Progress()))
         settings = self.resolved.settings
-        self.dataset = load(settings, Silent())
+        self.dataset = load(settings, Progress())
         started = time.perf_counter()
-        self.prepared = prepare(self.dataset.catalog, settings.size, settings.fit, Silent())
+        self.prepared = prepare(self.dataset.catalog, settings.size, settings.fit, Progress())
         self.preparing = 1000 * (time.perf_counter() - started) / len(self.dataset.catalog)
         classes = len(self.dataset.catalog.classes)
         targets = soft_targets(self.dataset.catalog.labels, classes, 0.1)

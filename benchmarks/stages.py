@@ -25,11 +25,11 @@ def bare_pass(data: str, size: int) -> tuple[int, float]:
     from zoo.data.dataset import load
     from zoo.data.prepare import prepare
     from zoo.evaluate.inference import Inference
-    from zoo.progress import Silent
+    from zoo.progress import Progress
     from zoo.settings import Settings
 
-    dataset = load(Settings.of({"backbone": "efficientnet", "data": data}), Silent())
-    pixels = np.array(prepare(dataset.catalog, size, "squash", Silent()).pixels)
+    dataset = load(Settings.of({"backbone": "efficientnet", "data": data}), Progress())
+    pixels = np.array(prepare(dataset.catalog, size, "squash", Progress()).pixels)
     network = Inference(backbones.build("efficientnet", size=size).model)
     network.run(pixels, np.arange(64))  # traced before the clock starts
     started = time.perf_counter()

@@ -112,12 +112,12 @@ class Data:
     def __init__(self, job: Job) -> None:
         from zoo.data.dataset import load
         from zoo.data.prepare import prepare
-        from zoo.progress import Silent
+        from zoo.progress import Progress
 
         self.settings, self.resolved = settings_of(job)
-        self.dataset = load(self.resolved.settings, Silent())
+        self.dataset = load(self.resolved.settings, Progress())
         self.catalog, self.split = self.dataset.catalog, self.dataset.split
-        self.prepared = prepare(self.catalog, job.size, self.resolved.settings.fit, Silent())
+        self.prepared = prepare(self.catalog, job.size, self.resolved.settings.fit, Progress())
         self.classes = len(self.catalog.classes)
 
     def pixels(self, split: str) -> np.ndarray:
@@ -171,7 +171,7 @@ def zoo_member(
     watch: Any = None,
 ) -> Any:
     """A training of zoo's, by its defaults but for the epochs that are asked for."""
-    from zoo.progress import Silent
+    from zoo.progress import Progress
     from zoo.train.arrays import Rows
     from zoo.train.member import Inputs, Timings, train_member
     from zoo.train.plan import resolve
@@ -186,7 +186,7 @@ def zoo_member(
         data.split.val,
         checkpoint=checkpoint,
         timings=Timings(),
-        progress=Silent(),
+        progress=Progress(),
         watch=watch,
     )
 
@@ -323,12 +323,12 @@ def content_of(job: Job) -> str:
     import backbones
     from zoo.data.dataset import load
     from zoo.origin import code_version
-    from zoo.progress import Silent
+    from zoo.progress import Progress
 
     if job.weights:
         backbones.weights_file(job.weights)  # refused where it is missing
     resolved = settings_of(job)[1]
-    dataset = load(resolved.settings, Silent())
+    dataset = load(resolved.settings, Progress())
     weights = backbones.source_identity(str(resolved.settings.weights))
     parts = (dataset.catalog.fingerprint(), dataset.split_fingerprint(), weights, code_version())
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
@@ -336,11 +336,11 @@ def content_of(job: Job) -> str:
 
 def settings_of(job: Job) -> tuple[Any, Any]:
     """Settings as they are given to zoo, and with everything decided."""
-    from zoo.progress import Silent
+    from zoo.progress import Progress
     from zoo.train.plan import gather, resolve
 
     given = {"size": job.size, "weights": job.weights, "seed": job.seed}
-    settings = gather(job.backbone, job.data, None, given, Silent())
+    settings = gather(job.backbone, job.data, None, given, Progress())
     return settings, resolve(settings)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 
 Advance = Callable[..., None]
@@ -19,7 +20,7 @@ def printable(text: str) -> str:
     )
 
 
-class Silent:
+class Progress:
     """Shows nothing; the default of the Python calls."""
 
     @contextlib.contextmanager
@@ -31,7 +32,7 @@ class Silent:
         """A line worth reading once."""
 
 
-class Lines(Silent):
+class LogProgress(Progress):
     """Sentences on standard error, no bars: for logs and pipes."""
 
     def say(self, text: str) -> None:
@@ -39,32 +40,25 @@ class Lines(Silent):
         print(printable(text), file=sys.stderr, flush=True)
 
 
-class Bars(Lines):
-    """A bar with rate and remaining time a step, on standard error."""
+class BarProgress(LogProgress):
+    """A bar with rate and remaining time for each step, on standard error."""
 
     @contextlib.contextmanager
     def step(self, name: str, total: int) -> Iterator[Advance]:
-        """See :class:`Silent`."""
+        """See :class:`Progress`."""
+        from rich import progress as parts
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
 
         columns = (
-            TextColumn("{task.description:<10}"),
-            BarColumn(24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("eta"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            parts.TextColumn("{task.description:<10}"),
+            parts.BarColumn(24),
+            parts.MofNCompleteColumn(),
+            parts.TimeElapsedColumn(),
+            parts.TextColumn("eta"),
+            parts.TimeRemainingColumn(),
+            parts.TextColumn("{task.fields[note]}"),
         )
-        with Progress(*columns, console=Console(stderr=True)) as bars:
+        with parts.Progress(*columns, console=Console(stderr=True)) as bars:
             task = bars.add_task(name, total=total, note="")
 
             def advance(count: int = 1, note: str = "") -> None:
@@ -75,6 +69,18 @@ class Bars(Lines):
             yield advance
 
 
-def for_terminal() -> Silent:
+def for_terminal() -> Progress:
     """Bars where a person watches standard error, lines elsewhere."""
-    return Bars() if sys.stderr.isatty() else Lines()
+    return BarProgress() if sys.stderr.isatty() else LogProgress()
+
+
+_RENAMED = {"Silent": Progress, "Lines": LogProgress, "Bars": BarProgress}  # for one version
+
+
+def __getattr__(name: str) -> type[Progress]:
+    if name not in _RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = _RENAMED[name]
+    message = f"zoo.progress.{name} is called {found.__name__} now; the old name will go"
+    warnings.warn(message, FutureWarning, stacklevel=2)
+    return found

@@ -7,13 +7,13 @@ from zoo.benchmarking.plan import METHODS, Request, candidates, cells
 from zoo.combine.decide import CHOICES
 from zoo.data.dataset import load
 from zoo.overrides import parse_scoped_overrides
-from zoo.progress import Silent
+from zoo.progress import Progress
 
 
 def planned(seeds=2, **about):
     request = Request(about.pop("backbones", ("efficientnet", "cnn")), "digits", seeds, **about)
-    found = candidates(request, Silent())
-    return cells(found, seeds, load(found[0].any.settings, Silent()))
+    found = candidates(request, Progress())
+    return cells(found, seeds, load(found[0].any.settings, Progress()))
 
 
 def test_every_method_of_zoo_ensemble_is_in_the_table():

@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 from zoo.data.dataset import Dataset, load
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.settings import Settings
 
 
 def of_folder(folder: Path, **settings: object) -> Dataset:
-    return load(Settings.of({"backbone": "cnn", "data": str(folder), **settings}), Silent())
+    return load(Settings.of({"backbone": "cnn", "data": str(folder), **settings}), Progress())
 
 
 def test_a_folder_with_bad_files_and_copies_becomes_a_clean_split(photos):

@@ -14,7 +14,7 @@ from zoo.data.decode import thumbnail
 from zoo.data.duplicates import _agree, _candidates, _flat, _looks, _may_agree, groups
 from zoo.data.inspect import Inspection, inspect
 from zoo.data.sources import scan
-from zoo.progress import Silent
+from zoo.progress import Progress
 
 SIDE = 140
 
@@ -109,7 +109,7 @@ def test_equal_contents_are_grouped_with_and_without_near_copies(photos):
     (root / "dog" / "copy.png").write_bytes((root / "cat" / "001.png").read_bytes())
     (root / "dog" / "again.png").write_bytes((root / "cat" / "001.png").read_bytes())
     catalog = scan(str(root))
-    looks = inspect(catalog, Silent())
+    looks = inspect(catalog, Progress())
     for near in (True, False):
         found = groups(looks, near=near)
         assert found.dtype == np.int64

@@ -17,10 +17,10 @@ from zoo.data.catalog import Catalog
 from zoo.data.inspect import inspect, usable
 from zoo.data.sources import scan
 from zoo.errors import ZooError
-from zoo.progress import Silent
+from zoo.progress import Progress
 
 
-class Counting(Silent):
+class Counting(Progress):
     """Sums the units of each step."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ def read(catalog: Catalog) -> int:
 
 def test_inspection_tells_content_size_and_look_of_each_file(photos):
     catalog = scan(str(photos({"cat": 2, "dog": 1}, size=(60, 40))))
-    seen = inspect(catalog, Silent())
+    seen = inspect(catalog, Progress())
     for i in range(3):
         assert seen.digests[i] == hashlib.sha256(catalog.path(i).read_bytes()).hexdigest()
         grey = Image.open(catalog.path(i)).convert("L").resize((16, 16), Image.Resampling.BILINEAR)
@@ -59,7 +59,7 @@ def test_second_inspection_reads_nothing_and_tells_the_same(photos):
     root = photos({"cat": 3, "dog": 2})
     (root / "dog" / "bad.jpg").write_text("no image")
     catalog = scan(str(root))
-    first = inspect(catalog, Silent())
+    first = inspect(catalog, Progress())
     for i in range(len(catalog)):  # whoever reads these files sees something else
         file, stat = catalog.path(i), catalog.path(i).stat()
         with file.open("r+b") as opened:
@@ -74,7 +74,7 @@ def test_second_inspection_reads_nothing_and_tells_the_same(photos):
 
 def test_only_new_and_changed_files_are_read_again(photos):
     root = photos({"cat": 3, "dog": 2})
-    before = inspect(scan(str(root)), Silent())
+    before = inspect(scan(str(root)), Progress())
     (root / "dog" / "new.png").write_bytes((root / "dog" / "000.png").read_bytes())
     (root / "cat" / "000.png").write_bytes((root / "dog" / "000.png").read_bytes())
     progress = Counting()
@@ -86,7 +86,7 @@ def test_only_new_and_changed_files_are_read_again(photos):
 
 def test_removed_files_are_forgotten_and_rows_stay_with_their_files(photos):
     root = photos({"cat": 3, "dog": 2})
-    inspect(scan(str(root)), Silent())
+    inspect(scan(str(root)), Progress())
     (root / "cat" / "000.png").unlink()
     catalog = scan(str(root))
     progress = Counting()
@@ -109,10 +109,10 @@ def test_removed_files_are_forgotten_and_rows_stay_with_their_files(photos):
 )
 def test_damaged_memory_is_made_anew(photos, tmp_path, damage):
     catalog = scan(str(photos({"cat": 2, "dog": 1})))
-    first = inspect(catalog, Silent())
+    first = inspect(catalog, Progress())
     [memory] = (tmp_path / "cache" / "inspected").iterdir()
     memory.write_bytes(damage(memory.read_bytes()))
-    np.testing.assert_array_equal(inspect(catalog, Silent()).thumbs, first.thumbs)
+    np.testing.assert_array_equal(inspect(catalog, Progress()).thumbs, first.thumbs)
     assert zipfile.is_zipfile(memory)
     assert read(catalog) == 0
 
@@ -138,9 +138,9 @@ def test_a_file_that_could_not_be_read_is_tried_again(shielded):
     locked = shielded / "set" / "cat" / "1.png"
     locked.chmod(0)
     catalog = scan(str(shielded / "set"))
-    assert inspect(catalog, Silent()).reasons.tolist() == ["Permission denied", ""]
+    assert inspect(catalog, Progress()).reasons.tolist() == ["Permission denied", ""]
     locked.chmod(0o600)
-    assert inspect(catalog, Silent()).reasons.tolist() == ["", ""]
+    assert inspect(catalog, Progress()).reasons.tolist() == ["", ""]
 
 
 def test_two_inspections_at_once_do_not_mix_their_rows(photos):
@@ -154,7 +154,7 @@ def test_two_inspections_at_once_do_not_mix_their_rows(photos):
             hashlib.sha256(catalog.path(i).read_bytes()).hexdigest() for i in range(len(catalog))
         ]
         for _ in range(10):
-            if inspect(catalog, Silent()).digests.tolist() != expected:
+            if inspect(catalog, Progress()).digests.tolist() != expected:
                 wrong.append(len(catalog))
 
     threads = [threading.Thread(target=work, args=(part,)) for part in parts]
@@ -174,7 +174,7 @@ def test_bad_files_are_listed_with_reasons_and_dropped(photos):
     (root / "dog" / "gone.jpg").symlink_to("nowhere.jpg")
     (root / "dog" / "device.jpg").symlink_to("/dev/null")
     catalog = scan(str(root))
-    kept, seen = usable(catalog, inspect(catalog, Silent()))
+    kept, seen = usable(catalog, inspect(catalog, Progress()))
     assert kept.ids == good
     assert kept.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert kept.digests == tuple(seen.digests)
@@ -210,4 +210,4 @@ def test_too_few_usable_images_give_a_sentence(photos, counts, bad, sentence):
         (root / name).write_text("no image")
     catalog = scan(str(root))
     with pytest.raises(ZooError, match=sentence):
-        usable(catalog, inspect(catalog, Silent()))
+        usable(catalog, inspect(catalog, Progress()))

@@ -14,7 +14,7 @@ from zoo.data.catalog import Catalog
 from zoo.data.inspect import inspect
 from zoo.data.sources import image_files, scan
 from zoo.errors import ZooError
-from zoo.progress import Silent
+from zoo.progress import Progress
 
 
 def shown(catalog: Catalog) -> dict[str, tuple[str, str]]:
@@ -127,7 +127,7 @@ def test_folder_and_file_names_that_are_not_utf8_are_scanned_and_inspected(photo
     root.rename(odd)
     (odd / "cat").rename(odd / os.fsdecode(b"k\xe4tze"))
     catalog = scan(str(odd))
-    assert list(inspect(catalog, Silent()).reasons) == ["", ""]
+    assert list(inspect(catalog, Progress()).reasons) == ["", ""]
 
 
 def test_home_is_found(tmp_path, monkeypatch):
@@ -209,7 +209,7 @@ def test_unusable_manifest_gives_a_sentence(tmp_path, content, sentence):
 
 def test_manifest_with_a_name_no_file_can_have_lists_it_as_bad(tmp_path):
     content = "path,label\na/1.jpg,cat\nb/1\0.jpg,dog\n" + f"{'x' * 300}.jpg,dog\n"
-    seen = inspect(scan(manifest(tmp_path / "set", content)), Silent())
+    seen = inspect(scan(manifest(tmp_path / "set", content)), Progress())
     assert all(seen.reasons)
 
 

@@ -27,7 +27,7 @@ from zoo.diagnosis.sharpness import blur_effect, check_sharpness
 from zoo.diagnosis.study import check_study
 from zoo.errors import ZooError
 from zoo.overrides import parse_overrides
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.runs import Run
 from zoo.train.plan import gather, resolve
 from zoo.tuning.space import read_space
@@ -154,7 +154,7 @@ def test_the_commands_to_search_on_can_be_called_in_their_order(
     assert asked["space"] == file
     assert asked["name"] == "s-wider"
     given = gather(
-        asked["backbone"], asked["data"], None, parse_overrides(asked["pinned"]), Silent()
+        asked["backbone"], asked["data"], None, parse_overrides(asked["pinned"]), Progress()
     )
     assert (given.size, given.near_duplicates, given.epochs) == (64, False, 4)
     space, more = read_space(Path(asked["space"]), resolve(given))
@@ -224,17 +224,17 @@ def test_a_range_test_leaves_the_run_as_it_is(copied: Run, monkeypatch: pytest.M
     monkeypatch.setattr(range_test, "_STEPS", 60)
     run = recorded(copied, settings={"unfreeze": "1", "learning_rate": 10.0})
     before = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
-    outcome = range_test.check_range(Evidence(run), Silent())
+    outcome = range_test.check_range(Evidence(run), Progress())
     assert {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()} == before
     assert "is above those" in outcome.findings[0].title
 
 
 def test_a_probe_has_no_rate_to_test(clean: Run) -> None:
-    assert range_test.check_range(Evidence(clean), Silent()).state == "unknown"
+    assert range_test.check_range(Evidence(clean), Progress()).state == "unknown"
 
 
 def test_a_backbone_is_no_better_than_itself(clean: Run) -> None:
-    outcome: Outcome = check_backbones(Evidence(clean), ["efficientnet"], Silent())
+    outcome: Outcome = check_backbones(Evidence(clean), ["efficientnet"], Progress())
     assert outcome.state == "clear"
     assert "efficientnet-lite0 is not distinguishable" in outcome.says
 

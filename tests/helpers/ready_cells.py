@@ -12,7 +12,7 @@ from zoo.benchmarking.cell_store import CellStore
 from zoo.benchmarking.plan import Cell, Request, candidates, cells
 from zoo.data.dataset import Dataset, load
 from zoo.evaluate.tables import write_tables
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.runs import RunWriter, environment, write_json
 
 TINY = {"size": 16, "near_duplicates": False, "flip": "none", "epochs": 1, "test_fraction": 0.4}
@@ -77,8 +77,8 @@ def fill(
 ) -> tuple[CellStore, list[Cell]]:
     """Finish all cells but those of the variant ``leave``; gives the store and all cells."""
     request = Request(tuple(backbones), str(data), seeds, settings=TINY, each=each or {})
-    found = candidates(request, Silent())
-    dataset = load(found[0].any.settings, Silent())
+    found = candidates(request, Progress())
+    dataset = load(found[0].any.settings, Progress())
     wanted = cells(found, seeds, dataset)
     store = CellStore(runs / "benchmarks" / "digits")
     for number, cell in enumerate(wanted):

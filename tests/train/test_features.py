@@ -11,7 +11,7 @@ import backbones
 from zoo.data.dataset import load
 from zoo.data.prepare import Prepared, prepare
 from zoo.evaluate.inference import Inference
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.settings import Settings
 from zoo.train.features import features_file, frozen_features, stored_features
 
@@ -26,11 +26,11 @@ def backbone() -> backbones.Backbone:
 @pytest.fixture
 def prepared(digits_folder: Path) -> Prepared:
     settings = Settings.of({"backbone": "cnn", "data": str(digits_folder)})
-    return prepare(load(settings, Silent()).catalog, 16, "squash", Silent())
+    return prepare(load(settings, Progress()).catalog, 16, "squash", Progress())
 
 
 def test_the_file_is_that_of_all_features_saved_at_once(backbone, prepared, tmp_path):
-    file = features_file(backbone, prepared, Silent())
+    file = features_file(backbone, prepared, Progress())
     rows = np.arange(len(prepared.pixels))
     whole = Inference(backbone.model).run(prepared.pixels, rows)
     assert (whole.dtype, whole.shape) == (np.float32, (180, 8))
@@ -42,7 +42,7 @@ def test_the_file_is_that_of_all_features_saved_at_once(backbone, prepared, tmp_
 def test_features_are_given_in_the_order_of_the_catalogue(backbone, prepared):
     digest, dtype = str(backbone.digest), backbone.model.compute_dtype
     assert stored_features(prepared, "cnn", digest, dtype) is None
-    features = frozen_features(backbone, prepared, Silent())
+    features = frozen_features(backbone, prepared, Progress())
     whole = Inference(backbone.model).run(prepared.pixels, prepared.rows)
     np.testing.assert_allclose(features[:], whole, atol=1e-5)
     found = stored_features(prepared, "cnn", digest, dtype)
@@ -52,7 +52,7 @@ def test_features_are_given_in_the_order_of_the_catalogue(backbone, prepared):
 def test_an_interrupted_pass_leaves_nothing_and_a_killed_ones_file_goes_in_time(
     backbone, prepared, tmp_path
 ):
-    class Interrupting(Silent):
+    class Interrupting(Progress):
         def step(self, name, total):
             raise KeyboardInterrupt
 

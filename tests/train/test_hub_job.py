@@ -13,7 +13,7 @@ import pytest
 import backbones
 import zoo
 from backbones import BackboneError
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.train.classifier import make_classifier, regularize, set_trainable
 from zoo.train.optimizer import layer_rates
 
@@ -93,7 +93,7 @@ def _name(variable):
 
 
 def test_a_stopped_training_resumes_to_the_same_metrics(run, module, digits_folder, tmp_path):
-    class Stop(Silent):
+    class Stop(Progress):
         def step(self, name, total):
             return stopping() if name == "finetune" else super().step(name, total)
 
@@ -133,7 +133,7 @@ def test_features_are_found_again_by_digest_not_by_name(
 ):
     steps = []
 
-    class Steps(Silent):
+    class Steps(Progress):
         def step(self, name, total):
             steps.append(name)
             return super().step(name, total)

@@ -263,7 +263,7 @@ def test_bad_files_are_recorded_and_the_run_goes_on(digits_folder, tmp_path):
     (data / "one" / "notes.txt").write_text("hello")
     said = []
 
-    class Notes(zoo.progress.Silent):
+    class Notes(zoo.progress.Progress):
         def say(self, text):
             said.append(text)
 
@@ -276,7 +276,7 @@ def test_bad_files_are_recorded_and_the_run_goes_on(digits_folder, tmp_path):
 def test_second_run_reads_the_cache(digits_folder, tmp_path):
     steps = []
 
-    class Steps(zoo.progress.Silent):
+    class Steps(zoo.progress.Progress):
         def step(self, name, total):
             steps.append(name)
             return super().step(name, total)
@@ -400,7 +400,7 @@ def test_kill_while_scanning_resumes_too(digits_folder, tmp_path):
     class Killed(BaseException):
         """Stands for what no handler sees."""
 
-    class KilledInScan(zoo.progress.Silent):
+    class KilledInScan(zoo.progress.Progress):
         def step(self, name, total):
             assert name == "scan"
             raise Killed
@@ -439,7 +439,7 @@ def test_full_disk_while_features_are_stored_is_one_sentence(digits_folder, tmp_
 
 
 def test_too_many_folds_are_refused_before_anything_is_computed(digits_folder, tmp_path):
-    class Nothing(zoo.progress.Silent):
+    class Nothing(zoo.progress.Progress):
         def step(self, name, total):
             assert name == "scan"
             return super().step(name, total)

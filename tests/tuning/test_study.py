@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.settings import Settings
 from zoo.train.plan import resolve
 from zoo.tuning.grid import points_of
@@ -178,7 +178,7 @@ def open_study(digits_folder, tmp_path):
             Request(1, 0, "accuracy", 1, 60.0, False),
             searched or {"l2": Dimension("l2", choices=(0.0, 1e-4))},
             Place("w", tmp_path / "runs"),
-            Silent(),
+            Progress(),
         )
 
     return begun

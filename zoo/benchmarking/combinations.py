@@ -13,7 +13,7 @@ from zoo.benchmarking.fan_out import Job, JobRunner
 from zoo.benchmarking.plan import TUNED, Cell, short_hash
 from zoo.combine.job import ensemble
 from zoo.errors import ZooError
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.runs import plain_name
 
 
@@ -80,7 +80,7 @@ def _soups(cells: Sequence[Cell], seeds: int, done: set[str]) -> list[Combinatio
 
 
 def combine(
-    wanted: Sequence[Combination], store: CellStore, runner: JobRunner, progress: Silent
+    wanted: Sequence[Combination], store: CellStore, runner: JobRunner, progress: Progress
 ) -> dict[str, str]:
     """Make the ensembles that are not there yet; gives name to reason of those that failed."""
     missing = [c for c in wanted if store.run(c.name) is None]

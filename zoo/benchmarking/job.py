@@ -18,7 +18,7 @@ from zoo.data.dataset import Dataset, load
 from zoo.data.prepare import prepare
 from zoo.errors import ZooError, disk_errors
 from zoo.paths import runs_dir
-from zoo.progress import Advance, Silent
+from zoo.progress import Advance, Progress
 from zoo.runs import check_name, plain_name
 from zoo.train.job import fetch_weights
 from zoo.train.remarks import data_remarks
@@ -36,7 +36,7 @@ def benchmark(
     address: str | None = None,
     name: str | None = None,
     runs: str | Path | None = None,
-    progress: Silent | None = None,
+    progress: Progress | None = None,
     **settings: Any,
 ) -> Table:
     """Compare backbones, steps of the recipe and ways to combine, on one split.
@@ -69,7 +69,7 @@ def benchmark(
         ZooError, BackboneError: one sentence that says what is wrong; also where nothing at all
             could be trained.
     """
-    progress = progress or Silent()
+    progress = progress or Progress()
     source = None if data is None else str(data)
     request = Request(
         tuple(backbones),
@@ -99,7 +99,7 @@ def benchmark(
     return table
 
 
-def _images(candidate: Candidate, progress: Silent) -> Dataset:
+def _images(candidate: Candidate, progress: Progress) -> Dataset:
     """The images and the split that all are compared on.
 
     Raises:
@@ -119,7 +119,7 @@ def _label(data: str) -> str:
     return plain_name(Path(data.removeprefix("tfds:")).stem) or "benchmark"
 
 
-def _without_weights(found: Sequence[Candidate], progress: Silent) -> dict[str, str]:
+def _without_weights(found: Sequence[Candidate], progress: Progress) -> dict[str, str]:
     """Backbone to the reason why its weights cannot be had; what can be fetched is fetched.
 
     Raises:
@@ -145,7 +145,7 @@ def _train(
     dataset: Dataset,
     store: CellStore,
     runner: JobRunner,
-    progress: Silent,
+    progress: Progress,
 ) -> dict[str, str]:
     """Train the cells that are not there yet; gives name to reason of those that failed.
 
@@ -193,7 +193,7 @@ def _job(cell: Cell, store: CellStore, runner: JobRunner) -> Job:
 
 
 def _tell(
-    cell: Cell, why: Mapping[str, str], store: CellStore, advance: Advance, progress: Silent
+    cell: Cell, why: Mapping[str, str], store: CellStore, advance: Advance, progress: Progress
 ) -> None:
     advance(1)
     run = store.run(cell.name)
@@ -216,7 +216,7 @@ def _table(
     store: CellStore,
     problems: tuple[Mapping[str, str], Mapping[str, str]],
     name: str | None,
-    progress: Silent,
+    progress: Progress,
 ) -> Table:
     """Combine, and put the rows together."""
     failed, no_weights = problems

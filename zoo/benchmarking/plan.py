@@ -13,7 +13,7 @@ import backbones
 from backbones import BackboneError
 from zoo.data.dataset import Dataset
 from zoo.errors import ZooError, nearest
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.runs import plain_name
 from zoo.settings import Settings, check, set_words
 from zoo.train.plan import Resolved, gather, resolve
@@ -169,7 +169,7 @@ class Candidate:
         return next(iter(self.settings.values()))
 
 
-def candidates(request: Request, progress: Silent) -> list[Candidate]:
+def candidates(request: Request, progress: Progress) -> list[Candidate]:
     """The backbones with everything decided.
 
     Raises:
@@ -184,7 +184,7 @@ def candidates(request: Request, progress: Silent) -> list[Candidate]:
         if made.name in {other.name for other in found}:
             raise ZooError(f"backbone {made.name!r} is named twice: name each once")
         found.append(made)
-        progress = Silent()  # the remark on the data is made once
+        progress = Progress()  # the remark on the data is made once
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from zoo.progress import Silent, for_terminal, printable
+from zoo.progress import Progress, for_terminal, printable
 from zoo.settings import Option, describe
 
 
@@ -140,9 +140,9 @@ def _sentence(option: Option) -> str:
     return option.help[0].upper() + option.help[1:] + "."
 
 
-def progress_for(as_json: bool) -> Silent:
+def progress_for(as_json: bool) -> Progress:
     """The steps on the terminal; with --json, nothing."""
-    return Silent() if as_json else for_terminal()
+    return Progress() if as_json else for_terminal()
 
 
 def print_json(content: Any) -> None:

@@ -43,10 +43,10 @@ def command(
     IMAGES are files or folders. Files that are no usable images are named on standard error.
     """
     import zoo
-    from zoo.progress import Silent, for_terminal
+    from zoo.progress import Progress, for_terminal
 
     form = "json" if as_json else form
-    progress = for_terminal() if form == "table" else Silent()
+    progress = for_terminal() if form == "table" else Progress()
     found = zoo.predict(run, images, runs=runs, progress=progress)
     _PRINTERS[form](found, min(top, len(found.classes)))
     for file, reason in found.bad.items():

@@ -25,7 +25,7 @@ from zoo.combine.members import Members, open_members
 from zoo.errors import ZooError, disk_errors
 from zoo.evaluate.metrics import evaluate
 from zoo.evaluate.tables import write_tables
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.runs import Run, RunWriter, environment, free_name, write_json
 
 
@@ -40,7 +40,7 @@ def ensemble(
     measure: bool = False,
     name: str | None = None,
     runs: str | Path | None = None,
-    progress: Silent | None = None,
+    progress: Progress | None = None,
 ) -> Run:
     """Combine finished runs; the result is a run that predicts like any other.
 
@@ -66,7 +66,7 @@ def ensemble(
     Raises:
         ZooError, EnsembleError: one sentence that says what is wrong.
     """
-    started, progress = time.perf_counter(), progress or Silent()
+    started, progress = time.perf_counter(), progress or Progress()
     request = Request(method, _numbers(weights), calibrate, min_gain, budget_ms)
     given = open_members(members, runs)
     name = name or free_name(f"ensemble-{given.runs[0].record['data']['name']}", runs)
@@ -92,7 +92,7 @@ def _numbers(weights: Sequence[float] | None) -> tuple[float, ...] | None:
         raise ZooError(f"weights must be numbers, not {weights!r:.60}") from None
 
 
-def _measured(members: Members, progress: Silent) -> Members:
+def _measured(members: Members, progress: Progress) -> Members:
     """The members with their speed on this machine, in memory only."""
     from zoo.evaluate.predictor import milliseconds, predictor
     from zoo.keras_setup import import_keras
@@ -137,7 +137,7 @@ def _combine(given: Members, decision: Decision, folder: Path) -> dict[str, Any]
     }
 
 
-def _soup(given: Members, folder: Path, progress: Silent) -> dict[str, Any]:
+def _soup(given: Members, folder: Path, progress: Progress) -> dict[str, Any]:
     """Write model and predictions; what the record says of the combination."""
     from zoo.combine.soup import cook
     from zoo.evaluate.predictor import Single, milliseconds

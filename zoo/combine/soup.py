@@ -21,7 +21,7 @@ from zoo.data.prepare import prepare
 from zoo.errors import ZooError
 from zoo.evaluate.inference import Inference
 from zoo.paths import new_file
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.settings import Settings
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def check(members: Members) -> None:
         )
 
 
-def cook(members: Members, folder: Path, progress: Silent) -> Soup:
+def cook(members: Members, folder: Path, progress: Progress) -> Soup:
     """Average weights, keep the soup of lowest validation log loss, and write it.
 
     Members are added from the best to the worst, each kept where it lowers the loss (the paper's
@@ -125,7 +125,7 @@ def cook(members: Members, folder: Path, progress: Silent) -> Soup:
 class _Pot:
     """One network, the weights of all members, and the images to judge a mixture by."""
 
-    def __init__(self, members: Members, progress: Silent) -> None:
+    def __init__(self, members: Members, progress: Progress) -> None:
         from zoo.keras_setup import import_keras
 
         import_keras()

@@ -15,7 +15,7 @@ from zoo.data.inspect import inspect, usable
 from zoo.data.sources import scan
 from zoo.data.split import Split, split
 from zoo.errors import ZooError
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.settings import Settings
 
 
@@ -76,7 +76,7 @@ def default_source() -> str:
     )
 
 
-def load(settings: Settings, progress: Silent) -> Dataset:
+def load(settings: Settings, progress: Progress) -> Dataset:
     """The data set of these settings.
 
     Raises:

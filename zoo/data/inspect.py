@@ -21,7 +21,7 @@ from zoo.data.catalog import Catalog
 from zoo.data.decode import THUMB, BadImageError, thumbnail
 from zoo.errors import ZooError
 from zoo.paths import cache_dir, new_file
-from zoo.progress import Silent
+from zoo.progress import Progress
 
 _CHUNK = 256
 _VERSION = 2
@@ -119,7 +119,7 @@ def _unchanged(
     return np.flatnonzero(same), place[same]
 
 
-def inspect(catalog: Catalog, progress: Silent) -> Inspection:
+def inspect(catalog: Catalog, progress: Progress) -> Inspection:
     """Read every file of the catalogue that is new or changed since the last time."""
     file = _memory_file(catalog)
     keys, stored = np.array(_stat_keys(catalog), np.str_), _recall(file)
@@ -157,7 +157,7 @@ def _stat_keys(catalog: Catalog) -> list[str]:
     return keys
 
 
-def _read(catalog: Catalog, rows: np.ndarray, into: Inspection, progress: Silent) -> None:
+def _read(catalog: Catalog, rows: np.ndarray, into: Inspection, progress: Progress) -> None:
     with progress.step("scan", len(rows)) as advance, ThreadPoolExecutor(workers()) as pool:
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]

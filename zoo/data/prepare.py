@@ -21,7 +21,7 @@ from zoo.data.decode import BadImageError, decode
 from zoo.data.inspect import workers
 from zoo.errors import ZooError, disk_errors
 from zoo.paths import cache_dir, new_folder
-from zoo.progress import Silent
+from zoo.progress import Progress
 
 _CHUNK = 64
 _VERSION = 1
@@ -42,7 +42,7 @@ class Prepared:
     key: str
 
 
-def prepare(catalog: Catalog, size: int, fit: str, progress: Silent) -> Prepared:
+def prepare(catalog: Catalog, size: int, fit: str, progress: Progress) -> Prepared:
     """The decoded images of a catalogue, from the cache where they are there.
 
     Args:
@@ -86,7 +86,7 @@ def _key(contents: np.ndarray, size: int, fit: str) -> str:
 
 
 def _write(
-    folder: Path, catalog: Catalog, first: np.ndarray, size: int, fit: str, progress: Silent
+    folder: Path, catalog: Catalog, first: np.ndarray, size: int, fit: str, progress: Progress
 ) -> None:
     """Write ``pixels.npy`` front to back: a full disk then is an error, not a bus error."""
 

@@ -9,7 +9,7 @@ from ensembles.comparison import Comparison, compare
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
 from zoo.errors import ZooError
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.train.arrays import Rows
 
 _FEWEST = 100
@@ -39,7 +39,7 @@ def checked(names: Sequence[str], size: int) -> list[str]:
     return found
 
 
-def check_backbones(evidence: Evidence, names: Sequence[str], progress: Silent) -> Outcome:
+def check_backbones(evidence: Evidence, names: Sequence[str], progress: Progress) -> Outcome:
     """Compare linear heads on the frozen features of this run's backbone and of others.
 
     All see the same images at the run's size in the same folds, with the same penalty on features
@@ -79,7 +79,7 @@ def check_backbones(evidence: Evidence, names: Sequence[str], progress: Silent) 
     return outcome("backbones", says, [finding])
 
 
-def _features(evidence: Evidence, name: str, progress: Silent) -> Rows:
+def _features(evidence: Evidence, name: str, progress: Progress) -> Rows:
     from zoo.keras_setup import import_keras
     from zoo.train.features import frozen_features
     from zoo.train.member import build_backbone

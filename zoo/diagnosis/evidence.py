@@ -19,7 +19,7 @@ from zoo.data.inspect import Inspection, inspect
 from zoo.data.prepare import Prepared, prepare
 from zoo.data.split import folds
 from zoo.errors import ZooError
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.runs import Run
 from zoo.settings import Settings
 
@@ -45,7 +45,7 @@ class Evidence:
             are no longer those of the run.
     """
 
-    def __init__(self, run: Run, progress: Silent | None = None) -> None:
+    def __init__(self, run: Run, progress: Progress | None = None) -> None:
         if run.combination is not None:
             members = ", ".join(member.name for member in run.members)
             raise ZooError(
@@ -53,7 +53,7 @@ class Evidence:
             )
         self.run = run
         self.settings = Settings.of(run.settings, f"run {run.name!r}")
-        self._progress = progress or Silent()
+        self._progress = progress or Progress()
 
     def rerun_command(self, options: str) -> str:
         """The command that repeats the run with other options."""

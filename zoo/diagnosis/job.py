@@ -20,7 +20,7 @@ from zoo.diagnosis.range_test import check_range
 from zoo.diagnosis.sharpness import check_sharpness
 from zoo.diagnosis.study import check_study
 from zoo.diagnosis.training_curves import check_settings
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.runs import Run, open_run
 
 CHECKS: tuple[Callable[[Evidence], Outcome], ...] = (
@@ -71,7 +71,7 @@ def diagnose(
     runs: str | Path | None = None,
     range_test: bool = False,
     backbones: Sequence[str] = (),
-    progress: Silent | None = None,
+    progress: Progress | None = None,
 ) -> Diagnosis:
     """Say why a classifier is not good enough, with evidence and what to do.
 
@@ -91,7 +91,7 @@ def diagnose(
             no longer those of the run; weights to compare with that are not on this machine.
         BackboneError: no such backbone to compare with.
     """
-    progress = progress or Silent()
+    progress = progress or Progress()
     evidence = Evidence(run if isinstance(run, Run) else open_run(run, runs), progress)
     checked(backbones, evidence.run.view[0])  # before the work
     found = examine(evidence)

@@ -15,7 +15,7 @@ import numpy as np
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
 from zoo.errors import ZooError
-from zoo.progress import Silent
+from zoo.progress import Progress
 
 if TYPE_CHECKING:
     from zoo.train.augment import Policy, TrainingImages
@@ -82,7 +82,7 @@ def ends(rates: np.ndarray, raw: np.ndarray) -> tuple[float | None, float | None
     return low, float(rates[lowest + up[0]]) if len(up) else None
 
 
-def range_test(evidence: Evidence, progress: Silent) -> RangeTest:
+def range_test(evidence: Evidence, progress: Progress) -> RangeTest:
     """Train a copy of what the run started from with a rising rate; the run is left as it is."""
     import keras
 
@@ -152,7 +152,7 @@ def _start(evidence: Evidence) -> tuple[TrainingImages, Classifier, Policy]:
     return training_images(inputs, rows, weights), classifier, policy
 
 
-def check_range(evidence: Evidence, progress: Silent) -> Outcome:
+def check_range(evidence: Evidence, progress: Progress) -> Outcome:
     """Say which learning rates train this network, and whether the run's is one of them."""
     settings = evidence.settings
     if settings.unfreeze == "none":

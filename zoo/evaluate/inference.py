@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backbones import folded
-from zoo.progress import Silent
+from zoo.progress import Progress
 
 if TYPE_CHECKING:
     import keras
@@ -49,7 +49,7 @@ class Inference:
         self,
         pixels: np.ndarray,
         rows: np.ndarray,
-        progress: Silent | None = None,
+        progress: Progress | None = None,
         step: str = "predict",
     ) -> np.ndarray:
         """Outputs for many images, a batch at a time.
@@ -74,11 +74,11 @@ class Inference:
         self,
         pixels: np.ndarray,
         rows: np.ndarray,
-        progress: Silent | None = None,
+        progress: Progress | None = None,
         step: str = "predict",
     ) -> Iterator[np.ndarray]:
         """What :meth:`run` gives, a batch at a time: float32 of shape (b, outputs)."""
-        with (progress or Silent()).step(step, len(rows)) as advance:
+        with (progress or Progress()).step(step, len(rows)) as advance:
             for start in range(0, len(rows), BATCH):
                 chunk = rows[start : start + BATCH]
                 yield np.ascontiguousarray(self(pixels[chunk]), np.float32)

@@ -16,7 +16,7 @@ from zoo.errors import ZooError
 from zoo.evaluate.inference import BATCH
 from zoo.evaluate.predictor import predictor
 from zoo.paths import user_path
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.runs import Run, open_run
 
 
@@ -50,7 +50,7 @@ def predict(
     images: str | Path | Iterable[str | Path],
     *,
     runs: str | Path | None = None,
-    progress: Silent | None = None,
+    progress: Progress | None = None,
 ) -> Prediction:
     """Predict images with a finished run, a single network or an ensemble.
 
@@ -69,7 +69,7 @@ def predict(
     files = _collect([images] if isinstance(images, str | Path) else images)
     ask = predictor(run)
     good, bad, parts = [], {}, []
-    with (progress or Silent()).step("predict", len(files)) as advance:
+    with (progress or Progress()).step("predict", len(files)) as advance:
         for batch in _decoded(files, ask.views):
             pixels = [seen for _, seen in batch if not isinstance(seen, str)]
             good += [file for file, seen in batch if not isinstance(seen, str)]

@@ -13,7 +13,7 @@ from ensembles.comparison import compare, mcnemar
 from zoo.errors import ZooError
 from zoo.evaluate.labels import LABELS
 from zoo.pages.charts.intervals import Estimate, forest_chart
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.reporting.pictures import Album
 from zoo.reporting.scores import class_scores, confusion
 from zoo.reporting.sections import TITLES, about, describe, picture_note, tables_of
@@ -24,7 +24,7 @@ _SHOWN = 24  # pictures a run
 _LEVEL = 0.05
 
 
-def context(runs: Sequence[Run], progress: Silent) -> dict[str, Any]:
+def context(runs: Sequence[Run], progress: Progress) -> dict[str, Any]:
     """What the template shows.
 
     Raises:

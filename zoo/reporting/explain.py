@@ -13,7 +13,7 @@ from zoo.diagnosis.evidence import Evidence
 from zoo.evaluate.inference import Inference
 from zoo.pages.charts.embedding import map_chart
 from zoo.pages.charts.palette import class_colour
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.reporting import featuremap
 from zoo.reporting.gradcam import GradCam, branches_of
 from zoo.reporting.pictures import Album
@@ -33,7 +33,7 @@ class Network:
         progress: shows the steps.
     """
 
-    def __init__(self, evidence: Evidence, progress: Silent) -> None:
+    def __init__(self, evidence: Evidence, progress: Progress) -> None:
         self._evidence, self._progress = evidence, progress
 
     @cached_property

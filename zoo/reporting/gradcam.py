@@ -11,7 +11,7 @@ import numpy as np
 
 from zoo.errors import ZooError
 from zoo.evaluate.inference import BATCH
-from zoo.progress import Silent
+from zoo.progress import Progress
 
 if TYPE_CHECKING:
     import keras
@@ -48,7 +48,7 @@ class GradCam:
         self._compiled = [_compiled(*part) for part in self._parts]
 
     def __call__(
-        self, images: np.ndarray, classes: np.ndarray, progress: Silent | None = None
+        self, images: np.ndarray, classes: np.ndarray, progress: Progress | None = None
     ) -> np.ndarray:
         """How much each position speaks for a class.
 
@@ -64,7 +64,7 @@ class GradCam:
         import tensorflow as tf
 
         found: list[np.ndarray] = []
-        with (progress or Silent()).step("grad-cam", len(images)) as advance:
+        with (progress or Progress()).step("grad-cam", len(images)) as advance:
             for start in range(0, len(images), BATCH):
                 batch = tf.constant(images[start : start + BATCH], tf.float32)
                 wanted = tf.constant(classes[start : start + BATCH], tf.int32)

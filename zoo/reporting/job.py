@@ -13,7 +13,7 @@ from zoo.diagnosis.job import Diagnosis
 from zoo.errors import ZooError, disk_errors
 from zoo.pages.render import render
 from zoo.paths import new_file, user_path
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.reporting import comparison
 from zoo.reporting.run_page import Page
 from zoo.runs import Run, open_run
@@ -26,7 +26,7 @@ def report(
     runs: str | Path | None = None,
     diagnose: bool = True,
     diagnosis: Diagnosis | None = None,
-    progress: Silent | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write the report of a run, or of several beside each other.
 
@@ -56,7 +56,7 @@ def report(
     opened = [r if isinstance(r, Run) else open_run(r, runs) for r in given]
     opened = [r if r.name else Run(r.path.resolve()) for r in opened]  # given as "."
     target = place(opened, output)
-    silent = progress or Silent()
+    silent = progress or Progress()
     if len(opened) == 1:
         context = Page(opened[0], diagnosis, diagnose, silent).context()
         page = _page("run.html", context)

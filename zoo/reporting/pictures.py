@@ -14,7 +14,7 @@ from PIL import Image
 
 from zoo.data.decode import BadImageError, upright
 from zoo.data.inspect import workers
-from zoo.progress import Silent
+from zoo.progress import Progress
 
 SIDE = 256
 MOST = 400  # pictures
@@ -62,13 +62,13 @@ class Album:
         self.missing: dict[str, str] = {}
         self.overlays: list[Picture] = []
 
-    def read(self, ids: Iterable[str], progress: Silent | None = None) -> None:
+    def read(self, ids: Iterable[str], progress: Progress | None = None) -> None:
         """Read images until there are 400 of them, or 8 MB; those read already cost nothing."""
         room = MOST - len(self._pictures)
         wanted = [i for i in dict.fromkeys(ids) if i not in self._pictures][: max(0, room)]
         size = sum(len(picture.data) for picture in self._pictures.values())
         with (
-            (progress or Silent()).step("pictures", len(wanted)) as advance,
+            (progress or Progress()).step("pictures", len(wanted)) as advance,
             ThreadPoolExecutor(workers()) as pool,
         ):
             for sample, made in zip(wanted, pool.map(self._made, wanted), strict=True):

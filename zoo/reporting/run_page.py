@@ -15,7 +15,7 @@ from zoo.diagnosis.finding import Finding
 from zoo.diagnosis.job import Diagnosis, examine
 from zoo.errors import ZooError
 from zoo.pages.charts.training import growth_chart
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.reporting import featuremap
 from zoo.reporting.ensemble import ensemble_section
 from zoo.reporting.explain import Network
@@ -79,7 +79,9 @@ class Page:
         ZooError, EnsembleError: predictions are missing or damaged.
     """
 
-    def __init__(self, run: Run, diagnosis: Diagnosis | None, look: bool, progress: Silent) -> None:
+    def __init__(
+        self, run: Run, diagnosis: Diagnosis | None, look: bool, progress: Progress
+    ) -> None:
         self._run, self._progress, self._look = run, progress, look
         self._tables = tables_of(run)
         self._judged = next(iter(self._tables.values()))

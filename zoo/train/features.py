@@ -16,11 +16,11 @@ from backbones import Backbone
 from zoo.data.prepare import Prepared
 from zoo.evaluate.inference import Inference
 from zoo.paths import cache_dir, new_file, remove_abandoned
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.train.arrays import Rows
 
 
-def frozen_features(backbone: Backbone, prepared: Prepared, progress: Silent) -> Rows:
+def frozen_features(backbone: Backbone, prepared: Prepared, progress: Progress) -> Rows:
     """Features of all samples of the catalogue: float32 of shape (n, d).
 
     See :func:`features_file`.
@@ -33,7 +33,7 @@ def rows_of(file: Path, rows: np.ndarray) -> Rows:
     return Rows(np.load(file, allow_pickle=False, mmap_mode="r"), rows)
 
 
-def features_file(backbone: Backbone, prepared: Prepared, progress: Silent) -> Path:
+def features_file(backbone: Backbone, prepared: Prepared, progress: Progress) -> Path:
     """The ``.npy`` file of the features of all prepared images: float32 of shape (m, d).
 
     Args:

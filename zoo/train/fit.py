@@ -22,7 +22,7 @@ from backbones import folded
 from ensembles.calibration import fit_temperature
 from zoo.errors import ZooError
 from zoo.paths import new_file
-from zoo.progress import Advance, Silent
+from zoo.progress import Advance, Progress
 from zoo.train.augment import Policy, TrainingImages, batch_count, training_dataset
 from zoo.train.average import WeightAverage
 from zoo.train.calibrate import log_loss
@@ -142,7 +142,7 @@ def fit(
     *,
     start_loss: float,
     checkpoint: Path,
-    progress: Silent,
+    progress: Progress,
     name: str = "finetune",
     watch: Watch | None = None,
 ) -> State:

@@ -20,7 +20,7 @@ from zoo.errors import ZooError, disk_errors
 from zoo.evaluate.predictor import Single, milliseconds
 from zoo.evaluate.tables import write_tables
 from zoo.paths import new_file
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.runs import (
     Run,
     RunWriter,
@@ -45,7 +45,7 @@ def finetune(
     config: str | Path | None = None,
     resume: bool = False,
     study: Mapping[str, Any] | None = None,
-    progress: Silent | None = None,
+    progress: Progress | None = None,
     **settings: Any,
 ) -> Run:
     """Train a classifier on a folder of images.
@@ -72,7 +72,7 @@ def finetune(
     Raises:
         ZooError, BackboneError, EnsembleError: one sentence that says what is wrong.
     """
-    progress, started = progress or Silent(), time.perf_counter()
+    progress, started = progress or Progress(), time.perf_counter()
     if resume:
         name, resolved = _interrupted(name, runs, gathered(backbone, data, config, settings))
         progress.say(f"going on with run {name}")
@@ -102,7 +102,7 @@ def _free_name(resolved: Resolved, runs: str | Path | None) -> str:
     return free_name(f"{backbones.short_name(resolved.spec.name)}-{data}", runs)
 
 
-def fetch_weights(resolved: Resolved, progress: Silent) -> None:
+def fetch_weights(resolved: Resolved, progress: Progress) -> None:
     """Fetch published weights that are not here yet, or say why not, before anything slow begins.
 
     Raises:
@@ -182,7 +182,7 @@ def _train(
     dataset: Dataset,
     record: dict[str, Any],
     timings: Timings,
-    progress: Silent,
+    progress: Progress,
 ) -> None:
     """Prepare, train one member or one for each fold, evaluate, and write all of the run."""
     from zoo.keras_setup import import_keras, set_precision
@@ -220,7 +220,7 @@ def _train(
 
 
 def _train_once(
-    inputs: Inputs, backbone: Backbone, checkpoints: Path, timings: Timings, progress: Silent
+    inputs: Inputs, backbone: Backbone, checkpoints: Path, timings: Timings, progress: Progress
 ) -> Member:
     """A member on the training rows of the split, chosen by its validation rows."""
     return train_member(
@@ -235,7 +235,7 @@ def _train_once(
 
 
 def _train_folds(
-    inputs: Inputs, checkpoints: Path, timings: Timings, progress: Silent
+    inputs: Inputs, checkpoints: Path, timings: Timings, progress: Progress
 ) -> tuple[list[Member], np.ndarray]:
     """A member for each fold, and out-of-fold probabilities of all rows that are not test rows.
 
@@ -267,7 +267,7 @@ def _train_folds(
 
 
 def _refit(
-    inputs: Inputs, folds: list[Member], checkpoints: Path, timings: Timings, progress: Silent
+    inputs: Inputs, folds: list[Member], checkpoints: Path, timings: Timings, progress: Progress
 ) -> Member:
     """One member trained on everything that is not for testing."""
     return refit_member(
@@ -295,7 +295,7 @@ def _fold_rows(data: Dataset, settings: Settings) -> list[tuple[np.ndarray, np.n
 
 
 def _predict(
-    members: list[Member], inputs: Inputs, rows: np.ndarray, progress: Silent | None = None
+    members: list[Member], inputs: Inputs, rows: np.ndarray, progress: Progress | None = None
 ) -> np.ndarray:
     """Probabilities as the saved model gives them: the mean over the members."""
     each = [member.probabilities(inputs, rows, progress) for member in members]
@@ -308,7 +308,7 @@ def _evaluate(
     trained: list[Member],
     kept: list[Member],
     oof: np.ndarray | None,
-    progress: Silent,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Predict validation and test, once; write the tables and give the metrics.
 

@@ -15,7 +15,7 @@ from backbones import Backbone
 from ensembles.calibration import fit_temperature
 from zoo.data.dataset import Dataset
 from zoo.data.prepare import Prepared
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.train.arrays import Rows
 from zoo.train.augment import Policy, TrainingImages, derived_seed
 from zoo.train.calibrate import softmax
@@ -101,7 +101,7 @@ class Member:
         return "finetune" if self.best_epoch else "probe"
 
     def logits(
-        self, inputs: Inputs, rows: np.ndarray, progress: Silent | None = None
+        self, inputs: Inputs, rows: np.ndarray, progress: Progress | None = None
     ) -> np.ndarray:
         """float32 of shape (n, k) for rows of the catalogue.
 
@@ -113,7 +113,7 @@ class Member:
         return self.classifier.infer.run(prepared.pixels, prepared.rows[rows], progress)
 
     def probabilities(
-        self, inputs: Inputs, rows: np.ndarray, progress: Silent | None = None
+        self, inputs: Inputs, rows: np.ndarray, progress: Progress | None = None
     ) -> np.ndarray:
         """float32 of shape (n, k), as the saved model gives them."""
         return softmax(self.logits(inputs, rows, progress), self.temperature)
@@ -162,7 +162,7 @@ def train_member(
     *,
     checkpoint: Path,
     timings: Timings,
-    progress: Silent,
+    progress: Progress,
     label: str = "finetune",
     watch: Watch | None = None,
 ) -> Member:
@@ -224,7 +224,7 @@ def refit_member(
     *,
     checkpoint: Path,
     timings: Timings,
-    progress: Silent,
+    progress: Progress,
 ) -> Member:
     """Train on all rows that the folds had, with what the folds chose by their validation images.
 

@@ -18,7 +18,7 @@ from zoo.data.dataset import default_source
 from zoo.errors import ZooError
 from zoo.keras_setup import import_keras
 from zoo.paths import user_path
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.settings import Settings, check, read_config
 from zoo.train.rates import DEFAULT_RATES
 
@@ -75,7 +75,7 @@ def gather(
     data: str | Path | None,
     config: str | Path | None,
     given: Mapping[str, Any],
-    progress: Silent,
+    progress: Progress,
 ) -> Settings:
     """Settings from, in rising order: defaults, the data set's own, the config file, the call.
 

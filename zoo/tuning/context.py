@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data.dataset import Dataset
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.settings import Settings
 from zoo.train.plan import Resolved
 
@@ -40,7 +40,7 @@ class StudyContext:
     metric: str
     folder: Path
     jobs: int = 1
-    progress: Silent = field(default_factory=Silent)
+    progress: Progress = field(default_factory=Progress)
     deadline: float = float("inf")
     stop: threading.Event = field(default_factory=threading.Event)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import ZooError, disk_errors
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.settings import Settings
 from zoo.train.job import fetch_weights
 from zoo.train.plan import Resolved, gather, resolve
@@ -62,7 +62,7 @@ def tune(
     name: str | None = None,
     runs: str | Path | None = None,
     config: str | Path | None = None,
-    progress: Silent | None = None,
+    progress: Progress | None = None,
     **settings: Any,
 ) -> Study:
     """Search for the best settings on validation images, and train a run with them.
@@ -95,7 +95,7 @@ def tune(
     Raises:
         ZooError, BackboneError: one sentence that says what is wrong.
     """
-    progress = progress or Silent()
+    progress = progress or Progress()
     request = Request(trials, probes, metric, jobs, seconds_of(timeout), prune, top)
     given = gather(backbone, data, config, settings, progress)
     resolved = _checked(given)
@@ -129,7 +129,7 @@ def sweep(
     name: str | None = None,
     runs: str | Path | None = None,
     config: str | Path | None = None,
-    progress: Silent | None = None,
+    progress: Progress | None = None,
     **settings: Any,
 ) -> Study:
     """Train with every combination of some settings, or with each of a list of settings.
@@ -144,7 +144,7 @@ def sweep(
     Raises:
         ZooError, BackboneError: one sentence that says what is wrong.
     """
-    progress = progress or Silent()
+    progress = progress or Progress()
     points = read_grid(Path(grid)) if isinstance(grid, str | Path) else points_of(grid, "the grid")
     request = Request(None, 0, metric, jobs, seconds_of(timeout), False, top)
     given = gather(backbone or points[0].get("backbone"), data, config, settings, progress)

@@ -13,7 +13,7 @@ import backbones
 from zoo.data.dataset import load
 from zoo.errors import ZooError, disk_errors
 from zoo.paths import runs_dir
-from zoo.progress import Silent
+from zoo.progress import Progress
 from zoo.runs import check_name, plain_name
 from zoo.settings import Settings
 from zoo.train.plan import Resolved
@@ -92,7 +92,7 @@ def begin(
     request: Request,
     searched: Space | list[Point],
     place: Place,
-    progress: Silent,
+    progress: Progress,
 ) -> StudySession:
     """Look at the data, then open the study, or refuse to go on with another one.
 

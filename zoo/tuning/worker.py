@@ -14,26 +14,26 @@ from zoo.processes.serving import Channel, serve
 
 def _features(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     """Prepare the images and compute frozen features; where they lie."""
-    from zoo.progress import Silent
+    from zoo.progress import Progress
     from zoo.train.features import features_file
 
     resolved, _, prepared = _images(job)
     backbone = _backbone(resolved)
-    return {"file": str(features_file(backbone, prepared, Silent())), "key": prepared.key}
+    return {"file": str(features_file(backbone, prepared, Progress())), "key": prepared.key}
 
 
 def _trial(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     """Train once, and what that reached on validation. Test images are not predicted."""
     import numpy as np
 
-    from zoo.progress import Silent
+    from zoo.progress import Progress
     from zoo.train.features import frozen_features
     from zoo.train.member import Inputs, Timings, train_member
     from zoo.tuning.score import measure
 
     resolved, dataset, prepared = _images(job)
     backbone, folder, timings = _backbone(resolved), Path(job["folder"]), Timings()
-    features = None if resolved.from_scratch else frozen_features(backbone, prepared, Silent())
+    features = None if resolved.from_scratch else frozen_features(backbone, prepared, Progress())
     inputs = Inputs(resolved, dataset, prepared, features)
     train, val = dataset.split.train, dataset.split.val
     member = train_member(
@@ -43,7 +43,7 @@ def _trial(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
         val,
         checkpoint=folder / "last.npz",
         timings=timings,
-        progress=Silent(),
+        progress=Progress(),
         watch=channel.epoch,
     )
     probabilities = member.probabilities(inputs, val)
@@ -57,17 +57,17 @@ def _images(job: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     from zoo.data.dataset import load
     from zoo.data.prepare import prepare
     from zoo.errors import ZooError
-    from zoo.progress import Silent
+    from zoo.progress import Progress
     from zoo.settings import Settings
     from zoo.train.plan import resolve
 
     resolved = resolve(Settings.of(job["settings"]))
-    dataset = load(resolved.settings, Silent())
+    dataset = load(resolved.settings, Progress())
     if dataset.split_fingerprint() != job["split"]:
         raise ZooError("images or split changed since the study was begun")
     size = resolved.settings.size
     assert size is not None
-    return resolved, dataset, prepare(dataset.catalog, size, resolved.settings.fit, Silent())
+    return resolved, dataset, prepare(dataset.catalog, size, resolved.settings.fit, Progress())
 
 
 def _backbone(resolved: Any) -> Any:
