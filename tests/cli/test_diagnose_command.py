@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import zoo
 from zoo.cli import cli
 from zoo.diagnosis import job
-from zoo.diagnosis.finding import Finding, Outcome, Shown
+from zoo.diagnosis.finding import FEW_IMAGES, Finding, Outcome, Shown, unknown
 
 FINDING = Finding(
     title="Something is wrong.",
@@ -28,7 +28,7 @@ def diagnosed(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes = (
         Outcome("labels", "found", "two are", (FINDING,)),
         Outcome("fit", "clear", "no gap"),
-        Outcome("drift", "unknown", "too few"),
+        unknown("drift", "too few", FEW_IMAGES),
     )
     diagnosis = job.Diagnosis("birds", outcomes)
     monkeypatch.setattr(job, "diagnose", lambda *_, **__: diagnosis)
@@ -40,10 +40,12 @@ def test_findings_are_printed_with_files_and_commands() -> None:
     printed = CliRunner().invoke(cli, ["diagnose", "birds", "--files", "1", "--no-report"]).stdout
     assert "1. Something is wrong." in printed
     assert "a\\x1b[31m.png  labelled a" in printed
-    assert "and 1 more" in printed
+    assert "and 1 more file (" in printed
     assert "$ zoo finetune x" in printed
     assert "nothing wrong  fit: no gap" in printed
-    assert "cannot tell    drift: too few" in printed
+    assert "1 of 3 checks cannot tell: drift (too few images)" in printed
+    assert printed.startswith("What limits it most (likely: ")
+    assert "1 finding from 3 checks" in printed
 
 
 @pytest.mark.usefixtures("diagnosed")

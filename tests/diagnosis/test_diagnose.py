@@ -13,13 +13,21 @@ import pytest
 
 import zoo
 from zoo.diagnosis.evidence import Evidence
-from zoo.diagnosis.finding import Outcome
+from zoo.diagnosis.finding import (
+    FEW_IMAGES,
+    NO_FEATURES,
+    Confidence,
+    Finding,
+    Outcome,
+    unknown,
+)
 from zoo.diagnosis.job import Diagnosis
 from zoo.diagnosis.labels import check_labels, suspects, wrong_labels
 from zoo.diagnosis.learning_curve import parts
 from zoo.diagnosis.overfitting import check_fit
 from zoo.diagnosis.proportions import difference_interval
 from zoo.diagnosis.training_curves import check_settings
+from zoo.diagnosis.verdict import unknown_checks
 from zoo.errors import ZooError
 from zoo.runs import Run
 
@@ -62,7 +70,7 @@ def test_copies_with_different_labels_are_listed(of_spoiled: Diagnosis) -> None:
 
 def test_files_are_listed_by_their_fault(of_spoiled: Diagnosis) -> None:
     found = {f.title: f for f in outcome_of(of_spoiled, "files").findings}
-    assert [f.files[0].id for t, f in found.items() if "no usable" in t] == [
+    assert [f.files[0].id for t, f in found.items() if "not a usable" in t] == [
         "train/digit 1/broken.png"
     ]
     assert [len(f.files) for t, f in found.items() if "blank" in t] == [12]
@@ -148,7 +156,7 @@ def test_early_stopping_at_once_is_named(copied: Run) -> None:
     record = json.loads((run.path / "run.json").read_text())
     record["settings"] |= {"epochs": 20, "patience": 1}
     (run.path / "run.json").write_text(json.dumps(record))
-    assert "at once: 2 of 20" in check_settings(Evidence(Run(run.path))).findings[0].title
+    assert "at once, after 2 of 20" in check_settings(Evidence(Run(run.path))).findings[0].title
 
 
 @pytest.mark.parametrize(
@@ -181,10 +189,10 @@ def test_a_curve_tells_what_was_set_wrongly(
 @pytest.mark.parametrize(
     ("train", "val", "best"),
     [
-        ([1.0, 0.5, 0.3, 0.25], [NAN, 0.5, 0.45, NAN], "4 epochs: 3, "),
-        ([1.0, 0.6, 0.4, 0.2, 0.1, 0.1], [0.7, 0.5, NAN, NAN, NAN, NAN], "6 epochs: 2, "),
-        ([1.0, 0.99], [NAN, NAN], "2 epochs: none, "),
-        ([1.0, 0.99, 0.98], [NAN, math.inf, NAN], "3 epochs: none, "),
+        ([1.0, 0.5, 0.3, 0.25], [NAN, 0.5, 0.45, NAN], "best epoch 3 of 4, "),
+        ([1.0, 0.6, 0.4, 0.2, 0.1, 0.1], [0.7, 0.5, NAN, NAN, NAN, NAN], "best epoch 2 of 6, "),
+        ([1.0, 0.99], [NAN, NAN], "best epoch none of 2, "),
+        ([1.0, 0.99, 0.98], [NAN, math.inf, NAN], "best epoch none of 3, "),
     ],
 )
 def test_losses_that_are_no_numbers_are_the_worst_and_advise_nothing(
@@ -198,13 +206,13 @@ def test_losses_that_are_no_numbers_are_the_worst_and_advise_nothing(
     outcome = check_settings(Evidence(Run(run.path)))
     assert outcome.state == "clear", outcome.findings
     assert best in outcome.says
-    assert "a loss is not a number" in outcome.says
+    assert "NaN or infinite in" in outcome.says
 
 
 def test_a_training_that_left_all_bounds_is_told_without_a_validation_loss(copied: Run) -> None:
     outcome = check_settings(Evidence(with_curve(copied, [NAN, NAN, NAN], [NAN, NAN, NAN])))
     assert "too high" in outcome.findings[0].title
-    assert "no validation loss is a number" in outcome.findings[0].evidence[0]
+    assert "no validation loss is finite" in outcome.findings[0].evidence[0]
 
 
 def test_every_part_of_the_learning_curve_has_every_class() -> None:
@@ -220,6 +228,70 @@ def test_every_part_of_the_learning_curve_has_every_class() -> None:
     assert set(few) == {0, 1, 2, 3}
 
 
+@pytest.mark.parametrize(
+    ("train_accuracy", "val", "found"),
+    [
+        (0.55, [1.38, 1.33, 1.27, 1.2, 1.15, 1.1, 1.06, 1.035], True),
+        (0.97, [1.38, 1.33, 1.27, 1.2, 1.15, 1.1, 1.06, 1.035], False),  # little is left to learn
+        (0.55, [1.38, 1.33, 1.27, 1.2, 1.12, 1.035, 1.03, 1.02], False),  # it has flattened
+        (0.55, [1.38, 1.33, 1.27, 1.2, 1.15, 1.1, 1.035, 1.06], False),  # the last is not the best
+    ],
+)
+def test_training_from_scratch_that_was_still_learning_needs_more_epochs(
+    copied: Run, train_accuracy: float, val: list[float], found: bool
+) -> None:
+    run = with_curve(copied, [1.3 - 0.03 * i for i in range(8)], val)
+    file = run.path / "history.csv"
+    file.write_text(file.read_text().replace(",0.5,", f",{train_accuracy},"))
+    outcome = check_settings(Evidence(Run(run.path)))
+    assert (outcome.state == "found") == found, outcome
+    if found:
+        assert "8 epochs are too few" in outcome.findings[0].title
+        assert "--epochs 24" in outcome.findings[0].command
+        assert "the training accuracy is only 0.550" in outcome.findings[0].evidence[0]
+
+
+def finding(title: str, cost: float, confidence: Confidence) -> Finding:
+    return Finding(title, cost, ("Seen.",), "Do this.", confidence=confidence)
+
+
+@pytest.mark.parametrize(
+    ("findings", "words"),
+    [
+        ((), "birds reaches validation accuracy 0.583. Nothing wrong was found by 1 of 2 checks"),
+        (
+            (finding("Small.", 0.02, "low"), finding("Large.", 0.3, "high")),
+            "What limits it most (certain: counted): Large. Next: Do this.",
+        ),
+        ((finding("Small.", 0.001, "low"),), "Little limits it; the most (possible: a rule of"),
+    ],
+)
+def test_the_verdict_names_the_worst_how_sure_and_what_next(
+    findings: tuple[Finding, ...], words: str
+) -> None:
+    outcomes = (
+        Outcome("a", "found" if findings else "clear", "x", findings),
+        unknown("b", "y", FEW_IMAGES),
+    )
+    diagnosis = Diagnosis("birds", outcomes, accuracy="validation accuracy 0.583")
+    assert words in diagnosis.verdict
+    assert diagnosis.as_record()["verdict"] == diagnosis.verdict
+
+
+def test_checks_that_cannot_tell_are_one_sentence_by_cause() -> None:
+    outcomes = [
+        unknown("pairs", "x", FEW_IMAGES),
+        unknown("input", "y", NO_FEATURES),
+        unknown("labels", "z", FEW_IMAGES),
+        Outcome("files", "clear", "w"),
+    ]
+    assert unknown_checks(outcomes) == (
+        "3 of 4 checks cannot tell: pairs and labels (too few images); input (no pretrained "
+        "features)"
+    )
+    assert unknown_checks(outcomes[3:]) == ""
+
+
 def test_a_curve_that_has_flattened_is_left_in_peace(copied: Run) -> None:
     run = with_curve(copied, [1.0, 0.5, 0.3, 0.25], [0.8, 0.5, 0.45, 0.44])
     assert check_settings(Evidence(run)).state == "clear"
@@ -229,7 +301,7 @@ def test_images_that_moved_are_told(copied: Run, tmp_path: Path) -> None:
     record = json.loads((copied.path / "run.json").read_text())
     record["settings"]["data"] = str(tmp_path / "gone")
     (copied.path / "run.json").write_text(json.dumps(record))
-    with pytest.raises(ZooError, match=r"not to be had .*put them back"):
+    with pytest.raises(ZooError, match=r"cannot be loaded .*put them back"):
         zoo.diagnose(copied.path)
 
 

@@ -88,7 +88,7 @@ def test_images_that_moved_leave_a_page_without_pictures(copied, tmp_path):
     write_json(copied.path / "run.json", record)
     found = seen(zoo.report(Run(copied.path), output=tmp_path))
     assert "No picture could be read" in found.words
-    assert "Nothing was diagnosed: the images of run 'copy' are not to be had" in found.words
+    assert "Nothing was diagnosed: the images of run 'copy' cannot be loaded" in found.words
     assert "image" not in found.tags
 
 

@@ -89,6 +89,7 @@ def command(
         progress=progress,
     )
     if not as_json:  # what is known is shown before the page is drawn
+        click.echo(f"{printable(diagnosis.verdict)}\n")
         for number, finding in enumerate(diagnosis.findings, start=1):
             click.echo(f"{number}. {_finding(finding, files)}\n")
         click.echo(_rest(diagnosis))
@@ -112,19 +113,26 @@ def _check_place(run: str, runs: str | None, output: str | None) -> None:
 
 
 def _finding(finding: Finding, files: int) -> str:
+    from zoo.words import counted
+
     lines = [finding.title, *(f"   {sentence}" for sentence in finding.evidence)]
     lines += [f"   - {shown.id}  {shown.note}".rstrip() for shown in finding.files[:files]]
     if len(finding.files) > files:
-        lines.append(f"   and {len(finding.files) - files} more files (--files, --json)")
+        more = counted(len(finding.files) - files, "more file")
+        lines.append(f"   and {more} (--files, --json)")
     lines.append(f"   What to do: {finding.advice}")
     lines += [f"   $ {command}" for command in finding.command.splitlines()]
     return "\n".join(printable(line) for line in lines)
 
 
 def _rest(diagnosis: Diagnosis) -> str:
+    from zoo.diagnosis.verdict import unknown_checks
+    from zoo.words import counted
+
+    findings = counted(len(diagnosis.findings), "finding")
+    lines = [f"{findings} from {counted(len(diagnosis.outcomes), 'check')}"]
     clear = [o for o in diagnosis.outcomes if o.state == "clear"]
-    unsaid = [o for o in diagnosis.outcomes if o.state == "unknown"]
-    lines = [f"{len(diagnosis.findings)} findings of {len(diagnosis.outcomes)} checks"]
     lines += [f"  nothing wrong  {o.check}: {o.says}" for o in clear]
-    lines += [f"  cannot tell    {o.check}: {o.says}" for o in unsaid]
+    if unknown := unknown_checks(diagnosis.outcomes):
+        lines.append(f"  {unknown}")
     return "\n".join(printable(line) for line in lines)

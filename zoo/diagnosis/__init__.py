@@ -1,1 +1,1 @@
-"""Why is a classifier not good enough? Checks that read a finished run and name what is wrong."""
+"""Why is a classifier not good enough? Checks that read a finished run and name its faults."""

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import backbones
 from ensembles.comparison import Comparison, compare
 from zoo.diagnosis.evidence import Evidence
-from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
+from zoo.diagnosis.finding import FEW_IMAGES, NO_FEATURES, Finding, Outcome, outcome, unknown
 from zoo.errors import ZooError
 from zoo.progress import Progress
 from zoo.train.arrays import Rows
+from zoo.words import counted
 
-_FEWEST = 100
+_FEWEST = 100  # images to compare on
 
 
 def checked(names: Sequence[str], size: int) -> list[str]:
@@ -24,7 +25,7 @@ def checked(names: Sequence[str], size: int) -> list[str]:
 
     Raises:
         BackboneError: no such backbone, or it takes no images of this size.
-        ZooError: its weights are not here; nothing is downloaded for a comparison.
+        ZooError: its weights are not on this machine; nothing is downloaded for a comparison.
     """
     found = []
     for name in names:
@@ -33,7 +34,7 @@ def checked(names: Sequence[str], size: int) -> list[str]:
         if file is None or backbones.located(file) is None:
             raise ZooError(
                 f"the ImageNet weights of {spec.name} are not on this machine: "
-                f"`zoo weights fetch {spec.name}` gets them; `zoo list` tells which are here"
+                f"`zoo weights fetch {spec.name}` downloads them; `zoo list` shows which are here"
             )
         found.append(spec.name)
     return found
@@ -50,9 +51,11 @@ def check_backbones(evidence: Evidence, names: Sequence[str], progress: Progress
     """
     others = checked(names, evidence.run.view[0])
     if evidence.features is None:
-        return unknown("backbones", "a network from random weights has no features to compare")
+        why = "a network trained from scratch has no features to compare"
+        return unknown("backbones", why, NO_FEATURES)
     if len(evidence.pool) < _FEWEST:
-        return unknown("backbones", f"{len(evidence.pool)} images are too few to compare on")
+        why = f"{len(evidence.pool)} images are too few to compare on"
+        return unknown("backbones", why, FEW_IMAGES)
     ours = evidence.table(evidence.pool, evidence.probed, "oof")
     found = {}
     for name in others:
@@ -72,8 +75,8 @@ def check_backbones(evidence: Evidence, names: Sequence[str], progress: Progress
             f"{name}, {backbones.get(name).parameters / 1e6:.1f} M parameters: {_words(against)}."
             for name, against in found.items()
         ),
-        advice="Train it; the difference is that of frozen features on the "
-        f"{found[best].n} images that are not test images.",
+        advice="Fine-tune it; the difference is that of frozen features on "
+        f"{counted(found[best].n, 'image')} outside the test split.",
         command=f"zoo finetune {best} --config {evidence.run.path / 'run.json'} --weights imagenet",
     )
     return outcome("backbones", says, [finding])

@@ -1,4 +1,4 @@
-"""Faults of single classes: rare ones that lose, and pairs that cannot be told apart."""
+"""Faults of single classes: low recall from class imbalance, and confused pairs."""
 
 from __future__ import annotations
 
@@ -7,65 +7,77 @@ from scipy.stats import binomtest
 
 from ensembles import PredictionTable
 from zoo.diagnosis.evidence import SEED, Evidence
-from zoo.diagnosis.finding import Finding, Outcome, Shown, outcome, unknown
+from zoo.diagnosis.finding import (
+    FEW_IMAGES,
+    NOT_APPLICABLE,
+    Finding,
+    Outcome,
+    Shown,
+    outcome,
+    unknown,
+)
 from zoo.diagnosis.proportions import difference_interval
 
-_RATIO = 3.0
-_LEVEL = 0.01
-_FEWEST = 100
-_MENDED = 0.005
-_CONFUSED = 0.07  # of the images of both; fewer are confused in many a good classifier
-_ROUNDS = 1000
+_RATIO = 3.0  # largest by smallest class, below which classes count as balanced
+_LEVEL = 0.01  # of the test of a pair, corrected for the number of pairs
+_FEWEST = 100  # predictions for a test of pairs
+_FEWEST_RARE = 10  # predictions of rare and of frequent classes for a comparison
+_MENDED = 0.005  # gain of mean recall by adjusting for frequencies that is worth weights
+_CONFUSED = 0.07  # share of both classes' images; good classifiers confuse fewer than that
+_LEAST_EACH = 3  # images confused in either direction
+_NAMED = 8  # rare classes in a title
+_ROUNDS = 1000  # of the bootstrap
 
 
 def check_balance(evidence: Evidence) -> Outcome:
-    """Say whether classes are unequal, and whether the rare ones pay for it."""
+    """Tell whether classes are imbalanced, and whether the rare ones have a low recall for it."""
     table = evidence.out_of_fold
     counts = np.bincount(
         evidence.catalog.labels[evidence.dataset.split.train], minlength=len(table.classes)
     )
     ratio = counts.max() / max(1, counts.min())
-    says = f"the classes have {counts.min()} to {counts.max()} training images"
+    says = f"classes have {counts.min()} to {counts.max()} training images"
     if ratio < _RATIO:
         return outcome("balance", says, [])
     rare = counts < np.sqrt(counts.max() * max(1, counts.min()))
     correct = table.probabilities.argmax(axis=1) == table.labels
     ours = rare[table.labels]
-    if ours.sum() < 10 or (~ours).sum() < 10:
-        return unknown("balance", f"{says}, and too few of them are judged to say what it costs")
+    if min(ours.sum(), (~ours).sum()) < _FEWEST_RARE:
+        why = f"{says}, and too few have predictions to compare the recall of rare classes"
+        return unknown("balance", why, FEW_IMAGES)
     gap, low, high = difference_interval(correct[~ours], correct[ours])
-    says += f"; recall of the rare ones is {gap:+.3f} [{low:+.3f}, {high:+.3f}] short"
+    says += f"; the recall of rare ones is lower by {gap:.3f} [{low:+.3f}, {high:+.3f}]"
     if low <= 0:
         return outcome("balance", says, [])
     gain = balanced_gain(table, counts)
     says += (
-        f"; were all equally frequent, the mean recall of a class would change by {gain[0]:+.3f} "
-        f"[{gain[1]:+.3f}, {gain[2]:+.3f}] (90%)"
+        f"; adjusted for class frequencies, the mean recall would change by {gain[0]:+.3f} "
+        f"[{gain[1]:+.3f}, {gain[2]:+.3f}] (90% interval)"
     )
     if gain[1] <= 0 or gain[0] < _MENDED:
-        return outcome("balance", f"{says}: they are hard rather than too rare", [])
-    names = ", ".join(str(table.classes[k]) for k in np.flatnonzero(rare)[:8])
+        return outcome("balance", f"{says}: they are hard, not too rare", [])
+    names = ", ".join(str(table.classes[k]) for k in np.flatnonzero(rare)[:_NAMED])
     weighed = evidence.settings.class_weights != "none"
     finding = Finding(
-        title=f"Rare classes lose: {names}.",
+        title=f"Rare classes have a low recall from class imbalance: {names}.",
         cost=gap * float(ours.mean()),
         evidence=(
-            f"{says[0].upper()}{says[1:]} (judged by {evidence.judge}).",
+            f"{says[0].upper()}{says[1:]} (predictions of {evidence.judge}).",
             *_with_weights(evidence, table, ours),
         ),
         advice="Collect more images of the rare classes"
-        + ("." if weighed else ", or weigh the classes in training."),
+        + ("." if weighed else ", or train with class weights."),
         command="" if weighed else evidence.rerun_command("--class-weights auto"),
     )
     return outcome("balance", says, [finding])
 
 
 def balanced_gain(table: PredictionTable, counts: np.ndarray) -> tuple[float, float, float]:
-    """What taking out the frequencies does to the mean recall, with its 90% interval.
+    """Gain of mean recall by adjusting for class frequencies, with its 90% interval.
 
     Probabilities divided by the frequency of their class are those of equally frequent classes
-    (logit adjustment, Menon et al. 2021, arXiv 2007.07314). A class that loses because it is rare
-    wins more by it than the others lose; one that cannot be told from another does not. The
+    (logit adjustment, Menon et al. 2021, arXiv 2007.07314). A class of low recall because it is
+    rare gains more by it than the others lose; one that cannot be told from another does not. The
     interval is a paired bootstrap within classes.
     """
     plain = table.probabilities.argmax(axis=1) == table.labels
@@ -81,7 +93,7 @@ def balanced_gain(table: PredictionTable, counts: np.ndarray) -> tuple[float, fl
 
 
 def _with_weights(evidence: Evidence, table: PredictionTable, rare: np.ndarray) -> tuple[str, ...]:
-    """What class weights do to a linear head on the frozen features."""
+    """The effect of class weights on a linear head on the frozen features."""
     if evidence.features is None or len(table.labels) != len(evidence.pool):
         return ()
     from zoo.train.member import sample_weights
@@ -91,14 +103,14 @@ def _with_weights(evidence: Evidence, table: PredictionTable, rare: np.ndarray) 
     weights = sample_weights(labels, len(table.classes), "auto")
     weighed = evidence.cross_probed(labels, weights).argmax(axis=1) == labels
     return (
-        f"Class weights in a linear head change the recall of the rare classes from "
+        f"With class weights, a linear head changes the recall of the rare classes from "
         f"{plain[rare].mean():.3f} to {weighed[rare].mean():.3f} and that of the others from "
         f"{plain[~rare].mean():.3f} to {weighed[~rare].mean():.3f}.",
     )
 
 
 def check_pairs(evidence: Evidence) -> Outcome:
-    """Name pairs of classes that are taken for each other in both directions.
+    """Name pairs of classes that are confused in both directions.
 
     A pair is named where it is confused more often than if the errors of its two classes were
     spread evenly over all other classes (binomial test, corrected for the number of pairs).
@@ -106,9 +118,9 @@ def check_pairs(evidence: Evidence) -> Outcome:
     table = evidence.out_of_fold
     k = len(table.classes)
     if len(table.labels) < _FEWEST:
-        return unknown("pairs", f"{len(table.labels)} judged images are too few")
+        return unknown("pairs", f"{len(table.labels)} predictions are too few", FEW_IMAGES)
     if k < 3:
-        return unknown("pairs", "two classes are the only pair there is")
+        return unknown("pairs", "with two classes there is only one pair", NOT_APPLICABLE)
     predicted = table.probabilities.argmax(axis=1)
     confusion = np.zeros((k, k), np.int64)
     np.add.at(confusion, (table.labels, predicted), 1)
@@ -119,7 +131,7 @@ def check_pairs(evidence: Evidence) -> Outcome:
         for j in range(i + 1, k):
             both, wrong = int(confusion[i, j] + confusion[j, i]), int(errors[i] + errors[j])
             least = min(confusion[i, j], confusion[j, i])
-            if least < 3 or both < _CONFUSED * (totals[i] + totals[j]):
+            if least < _LEAST_EACH or both < _CONFUSED * (totals[i] + totals[j]):
                 continue
             p = float(binomtest(both, wrong, 1 / (k - 1), alternative="greater").pvalue)
             if p * tests < _LEVEL:
@@ -146,17 +158,18 @@ def _pair(
     rows = rows[np.argsort(-table.probabilities[rows, predicted[rows]], kind="stable")]
     n = confusion.sum(axis=1)
     return Finding(
-        title=f"{first} and {second} are taken for each other.",
+        title=f"{first} and {second} are confused with each other.",
         cost=len(rows) / len(table.labels),
         evidence=(
-            f"{confusion[i, j]} of {n[i]} {first} are called {second}, {confusion[j, i]} of {n[j]} "
-            f"{second} are called {first} by {judge}; were errors spread evenly, p = {p:.1g}.",
+            f"{confusion[i, j]} of {n[i]} images of {first} are predicted as {second}, "
+            f"{confusion[j, i]} of {n[j]} of {second} as {first} by {judge}; p = {p:.1g} against "
+            f"errors spread evenly.",
         ),
-        advice="Look at the listed files: if labels are exchanged, correct them; if people "
-        "disagree too, sharpen the definition or merge the two; if not, collect more of exactly "
-        "these, or train at a larger --size.",
+        advice="Look at the listed files: if labels are swapped, correct them; if people disagree "
+        "too, sharpen the definition or merge the two classes; if not, collect more images of both "
+        "or train at a larger --size.",
         files=tuple(
-            Shown(str(table.ids[r]), f"{names[table.labels[r]]} called {names[predicted[r]]}")
+            Shown(str(table.ids[r]), f"{names[table.labels[r]]} predicted as {names[predicted[r]]}")
             for r in rows
         ),
     )

@@ -1,6 +1,6 @@
-"""What the checks look at: a run's predictions, curves, images and features, read when asked for.
+"""What the checks examine: a run's predictions, curves, images and features, read lazily.
 
-Test images are looked at for copies and drift only. Nothing is chosen by them.
+Test images are used to find copies and drift only. Nothing is chosen by them.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from backbones import Backbone
     from zoo.train.arrays import Rows, Table
 
-SEED = 0
-_FOLDS = 5
-USUAL_L2 = 1e-2  # the head's penalty where the run had no probe to choose one
-_TRAIN_SAMPLE = 1000
+SEED = 0  # of every draw, so that a diagnosis repeats
+USUAL_L2 = 1e-2  # the head's penalty if the run had no probe to choose one
+_FOLDS = 5  # of linear heads
+_TRAIN_SAMPLE = 1000  # training images that are predicted
 
 
 class Evidence:
@@ -41,8 +41,8 @@ class Evidence:
         progress: shows the steps.
 
     Raises:
-        ZooError: an ensemble, or predictions are missing. Properties raise it where the images
-            are no longer those of the run.
+        ZooError: an ensemble, or predictions are missing. Properties raise it if the images are
+            no longer those of the run.
     """
 
     def __init__(self, run: Run, progress: Progress | None = None) -> None:
@@ -61,16 +61,16 @@ class Evidence:
 
     @cached_property
     def judged(self) -> PredictionTable:
-        """Predictions of images that the network was not trained on, and that are not test images.
+        """Predictions of images outside the training and test splits.
 
-        Out-of-fold ones where the run has folds, of the validation images otherwise.
+        Out-of-fold predictions if the run has folds, of the validation images otherwise.
         """
         split = "oof" if (self.run.path / "predictions" / "oof.npz").is_file() else "val"
         return self.run.predictions(split)
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
-        """A row an epoch of the only or first training; see ``history.csv``."""
+        """One row per epoch of the only or first training; see ``history.csv``."""
         try:
             with (self.run.path / "history.csv").open(newline="", encoding="utf-8") as file:
                 rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
@@ -82,7 +82,7 @@ class Evidence:
 
     @property
     def kept(self) -> dict[str, Any]:
-        """What the record tells of the training that is judged: stage, best epoch, losses."""
+        """The record of the training that made :attr:`judged`: stage, best epoch, losses."""
         return self.run.trained[0] if self.run.trained else {}
 
     @cached_property
@@ -97,8 +97,8 @@ class Evidence:
             found = load(self.settings, self._progress)
         except ZooError as error:
             raise ZooError(
-                f"the images of run {name!r} are not to be had ({error}): put them back to "
-                f"{there.get('root')}, or train again on where they are now"
+                f"the images of run {name!r} cannot be loaded ({error}): put them back to "
+                f"{there.get('root')}, or train again with their new location"
             ) from error
         if found.catalog.fingerprint() != there.get("fingerprint"):
             raise ZooError(
@@ -125,7 +125,7 @@ class Evidence:
 
     @cached_property
     def features(self) -> Rows | None:
-        """Features of the frozen backbone, float32 of shape (n, d); None from random weights."""
+        """Features of the frozen backbone, float32 of shape (n, d); None from scratch."""
         if self.settings.weights == "none":
             return None
         from zoo.train.features import frozen_features, stored_features
@@ -152,13 +152,13 @@ class Evidence:
 
     @cached_property
     def pool(self) -> np.ndarray:
-        """Rows of the catalogue that are not test rows."""
+        """Rows of the catalog that are not test rows."""
         split = self.dataset.split
         return np.sort(np.concatenate([split.train, split.val]))
 
     @property
     def l2(self) -> float:
-        """Penalty of heads that are fitted here: what the run's probe chose."""
+        """L2 penalty of the heads fitted here: the one that the run's probe chose."""
         return float(self.kept.get("probe", {}).get("l2", USUAL_L2))
 
     def cross_probed(
@@ -172,22 +172,22 @@ class Evidence:
 
         Args:
             labels: int64 of shape (m,), of the rows of ``pool``.
-            weights: of shape (m,), how much each counts in fitting.
-            features: float32 of shape (n, d) to fit it on; the run's own where None.
-            l2: its penalty; the run's own where None.
+            weights: of shape (m,), weight of each sample in fitting.
+            features: float32 of shape (n, d) to fit it on; the run's own if None.
+            l2: its penalty; the run's own if None.
 
         Returns:
             float32 of shape (m, k).
 
         Raises:
-            ZooError: the network started from random weights, so that there are no features.
+            ZooError: the network was trained from scratch, so there are no features.
         """
         from zoo.train.probe import fit_head, soft_targets
 
         if features is None:
             features = self.features
         if features is None:
-            raise ZooError("a network from random weights has no frozen features")
+            raise ZooError("a network trained from scratch has no frozen features")
         x, classes = features[self.pool], len(self.catalog.classes)
         result = np.zeros((len(self.pool), classes), np.float32)
         parts = folds(labels, self.dataset.groups[self.pool], _FOLDS, SEED)
@@ -206,11 +206,11 @@ class Evidence:
 
     @cached_property
     def probed(self) -> np.ndarray:
-        """``cross_probed`` with the labels as they are."""
+        """:meth:`cross_probed` with the labels as given."""
         return self.cross_probed(self.catalog.labels[self.pool])
 
     def table(self, rows: np.ndarray, probabilities: np.ndarray, split: str) -> PredictionTable:
-        """Predictions of rows of the catalogue, to be compared with those of the run."""
+        """Predictions of rows of the catalog, to be compared with those of the run."""
         return PredictionTable(
             ids=np.array([self.catalog.ids[i] for i in rows], dtype=np.str_),
             labels=self.catalog.labels[rows],
@@ -222,10 +222,11 @@ class Evidence:
 
     @cached_property
     def out_of_fold(self) -> PredictionTable:
-        """Predictions of every image but the test's by a model that was not trained on it.
+        """Predictions of every image outside the test split by a model not trained on it.
 
-        The run's own where it has folds; else a linear head's on the frozen features, which sees
-        ten times as many images as the validation split; else the validation predictions.
+        The run's own if it has folds; else those of a linear head on the frozen features, which
+        cover about ten times as many images as the validation split; else those of the validation
+        images.
         """
         if self.judged.split == "oof" or self.features is None:
             return self.judged
@@ -233,7 +234,7 @@ class Evidence:
 
     @property
     def judge(self) -> str:
-        """Whose predictions :attr:`out_of_fold` are, in words."""
+        """The model of :attr:`out_of_fold`, in words."""
         if self.judged.split == "oof":
             return "the fold models"
         if self.features is None:
@@ -242,9 +243,9 @@ class Evidence:
 
     @cached_property
     def on_training(self) -> tuple[np.ndarray, np.ndarray]:
-        """Labels and the network's probabilities of up to 1,000 images it was trained on.
+        """Labels and the network's probabilities of up to 1,000 training images.
 
-        They are shown as they are, not augmented, which the curve of the training does not tell.
+        Without augmentation, unlike the figures of the training curve.
         """
         from zoo.evaluate.inference import Inference
 

@@ -1,9 +1,12 @@
-"""What a check says: what is wrong, how it is known, which files show it, and what to do."""
+"""The result of a check: what is wrong, the evidence, the files that show it, and what to do."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+Confidence = Literal["high", "moderate", "low"]
+State = Literal["found", "clear", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -11,8 +14,8 @@ class Shown:
     """An image that shows a fault.
 
     Attributes:
-        id: its id in the catalogue.
-        note: what to see in it; empty where the finding says it all.
+        id: its id in the catalog.
+        note: what to see in it; empty if the finding says everything.
     """
 
     id: str
@@ -21,16 +24,19 @@ class Shown:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong.
+    """One fault.
 
     Attributes:
         title: what is wrong, in one sentence.
-        cost: about how large a share of images it spoils, 0..1; findings are ordered by it.
+        cost: estimated share of images that are misclassified because of it, 0..1; findings are
+            ordered by it.
         evidence: sentences with the figures and intervals that show it.
         files: the images that show it, the clearest first.
         advice: what to do.
-        command: the command that does it, or several in their order, a line each; empty where
-            there is none.
+        command: the command that does it, or several in their order, one per line; empty if there
+            is none.
+        confidence: ``high`` if it was counted, ``moderate`` if a test at the 5% level shows it,
+            ``low`` if it is a rule of thumb.
     """
 
     title: str
@@ -39,26 +45,29 @@ class Finding:
     advice: str
     files: tuple[Shown, ...] = ()
     command: str = ""
+    confidence: Confidence = "moderate"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one check came to.
+    """The result of one check.
 
     Attributes:
         check: its name.
-        state: ``found``, ``clear``, or ``unknown`` where the run does not tell.
-        says: what was looked at, or why it does not tell, in one sentence.
-        findings: what is wrong; empty unless found.
-        curve: pairs of values that can be drawn, where the check has a curve: number of training
-            images and validation loss.
+        state: ``found``, ``clear``, or ``unknown`` if this run cannot tell.
+        says: what was examined, or why it cannot tell, in one sentence.
+        findings: the faults; empty unless found.
+        curve: points of a chart if the check has one: number of training images and validation
+            loss.
+        cause: why it cannot tell, in the few words that several checks share.
     """
 
     check: str
-    state: Literal["found", "clear", "unknown"]
+    state: State
     says: str
     findings: tuple[Finding, ...] = ()
     curve: tuple[tuple[float, float], ...] = ()
+    cause: str = ""
 
     def as_record(self) -> dict[str, Any]:
         """All of it, for JSON."""
@@ -66,10 +75,15 @@ class Outcome:
 
 
 def outcome(check: str, says: str, findings: list[Finding]) -> Outcome:
-    """Found where there are findings, clear otherwise."""
+    """Found if there are findings, clear otherwise."""
     return Outcome(check, "found" if findings else "clear", says, tuple(findings))
 
 
-def unknown(check: str, why: str) -> Outcome:
-    """The run does not tell."""
-    return Outcome(check, "unknown", why)
+FEW_IMAGES = "too few images"
+NO_FEATURES = "no pretrained features"
+NOT_APPLICABLE = "not applicable to this run"
+
+
+def unknown(check: str, why: str, cause: str) -> Outcome:
+    """This run cannot tell; the cause is one of those above."""
+    return Outcome(check, "unknown", why, cause=cause)

@@ -1,4 +1,4 @@
-"""Do the images look to the network like those its weights were trained on? Range and channels."""
+"""Do the images have the value range and channel order that the pretrained weights expect?"""
 
 from __future__ import annotations
 
@@ -7,45 +7,48 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.diagnosis.evidence import SEED, Evidence
-from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
+from zoo.diagnosis.finding import NO_FEATURES, NOT_APPLICABLE, Finding, Outcome, outcome, unknown
 
 if TYPE_CHECKING:
     import keras
 
-_SAMPLE = 128
-_ROUNDS = 200
-_FAR = 0.6  # measured: 0.03 to 0.45 for images of all kinds, 0.79 to 0.85 where divided by 255
-_FACTOR = 1.15  # measured: at most 1.09 where the channels are right
-_GREY = 1.0  # mean difference of red and blue that is no colour
+_SAMPLE = 128  # images
+_ROUNDS = 200  # of the bootstrap
+_FAR = 0.6  # measured: 0.03 to 0.45 for images of all kinds, 0.79 to 0.85 if divided by 255
+_FACTOR = 1.15  # measured: at most 1.09 with the correct channel order
+_GREY = 1.0  # mean difference of red and blue below which images count as grey
 
 
 def check_input(evidence: Evidence) -> Outcome:
-    """Ask the frozen backbone whether values and channel order are what it was trained on.
+    """Compare the activations of the frozen backbone with those of its pretraining.
 
-    Every batch normalization keeps mean and variance that its input had on the images of
-    pretraining. The divergence of these images from that, in the lower layers, says how foreign
-    they are; that the same images are less foreign with red and blue exchanged says that the
-    channels were (the statistics are those of Li et al. 2016, arXiv 1603.04779).
+    Every batch normalization keeps the mean and variance of its input on the pretraining images.
+    The divergence of these images from them, in the lower layers, measures the domain shift; if it
+    is smaller with red and blue swapped, the channels are swapped (statistics of Li et al. 2016,
+    arXiv 1603.04779).
     """
     if evidence.settings.weights == "none":
-        return unknown("input", "random weights expect nothing of the images")
+        return unknown("input", "random weights expect no value range", NO_FEATURES)
     model = evidence.backbone.model
     layers = normalizations(model)
     if len(layers) < 2:
-        return unknown("input", "the backbone has no batch normalization to compare with")
+        why = "the backbone has no batch normalization to compare with"
+        return unknown("input", why, NOT_APPLICABLE)
     rng = np.random.default_rng(SEED)
     rows = rng.permutation(evidence.pool)[:_SAMPLE]
     pixels = evidence.prepared.pixels[evidence.prepared.rows[np.sort(rows)]].astype(np.float32)
-    given = Foreignness(model, layers, pixels)
+    given = DomainShift(model, layers, pixels)
     far = given()
-    says = f"the lower layers see images {far:.2f} away from those of pretraining"
+    says = f"domain shift of the lower layers from pretraining {far:.2f} (below {_FAR:g} is usual)"
     if far > _FAR:
         return outcome("input", says, [_wrong_range(pixels, far)])
     if float(np.abs(pixels[..., 0] - pixels[..., 2]).mean()) < _GREY:
-        return outcome("input", f"{says}; they are grey, so the order of channels is all one", [])
-    swapped = Foreignness(model, layers, pixels[..., ::-1])
+        return outcome(
+            "input", f"{says}; images are grey, so the channel order does not matter", []
+        )
+    swapped = DomainShift(model, layers, pixels[..., ::-1])
     ratio, low = _ratio(given, swapped)
-    says += f", {swapped():.2f} with red and blue exchanged"
+    says += f", {swapped():.2f} with red and blue swapped"
     return outcome("input", says, [_swapped(says, ratio, low)] if low > _FACTOR else [])
 
 
@@ -57,8 +60,8 @@ def normalizations(model: keras.Model) -> list[Any]:
     return found[: max(3, len(found) // 8)]
 
 
-class Foreignness:
-    """How far images are from those that a network was pretrained on.
+class DomainShift:
+    """How much activations of images differ from those of pretraining.
 
     Args:
         model: the pretrained backbone.
@@ -87,7 +90,7 @@ class Foreignness:
         """Mean of log(1 + Kullback-Leibler divergence) over channels, then over layers.
 
         Args:
-            weights: float64 of shape (n,), how much each image counts, sum 1; equally where None.
+            weights: float64 of shape (n,), how much each image counts, sum 1; equally if None.
         """
         w = np.full(self.count, 1 / self.count) if weights is None else weights
         far = []
@@ -101,8 +104,8 @@ class Foreignness:
         return float(np.mean(far))
 
 
-def _ratio(given: Foreignness, swapped: Foreignness) -> tuple[float, float]:
-    """How many times more foreign the images are as given, and the lower end of its interval.
+def _ratio(given: DomainShift, swapped: DomainShift) -> tuple[float, float]:
+    """Ratio of domain shift as given to that with channels swapped, and its lower bound.
 
     A paired bootstrap over the images (Efron 1979).
     """
@@ -114,26 +117,26 @@ def _ratio(given: Foreignness, swapped: Foreignness) -> tuple[float, float]:
 
 def _wrong_range(pixels: np.ndarray, far: float) -> Finding:
     return Finding(
-        title="The pixel values are not what the network's weights expect.",
+        title="The pixel values are not in the range that the pretrained weights expect.",
         cost=1.0,
         evidence=(
-            f"Values are {pixels.min():.0f} to {pixels.max():.0f}, {pixels.mean():.1f} in the "
-            f"mean, where 0 to 255 are expected.",
-            f"The lower layers see images {far:.2f} away from those of pretraining; images in "
-            f"0 to 255 are less than {_FAR:g} away.",
+            f"Values are {pixels.min():.0f} to {pixels.max():.0f} with mean {pixels.mean():.1f}; 0 "
+            f"to 255 are expected.",
+            f"The domain shift of the lower layers from pretraining is {far:.2f}; for images in 0 "
+            f"to 255 it is below {_FAR:g}.",
         ),
-        advice="Find where the images were divided or converted, and save them with 0 to 255.",
+        advice="Find where the images were scaled or converted, and save them with 0 to 255.",
     )
 
 
 def _swapped(says: str, ratio: float, low: float) -> Finding:
     return Finding(
-        title="Red and blue seem to be exchanged in these images.",
+        title="Red and blue seem to be swapped in these images.",
         cost=0.2,
         evidence=(
-            says[0].upper() + says[1:] + f": {ratio:.2f} times (at least {low:.2f}) more foreign "
+            says[0].upper() + says[1:] + f": {ratio:.2f} times (at least {low:.2f} times) as much "
             f"as they are.",
         ),
-        advice="Look at some of them; OpenCV reads and writes BGR: convert before saving "
+        advice="Look at some of them. OpenCV reads and writes BGR: convert before saving "
         "(cv2.cvtColor with COLOR_BGR2RGB).",
     )

@@ -1,4 +1,4 @@
-"""``zoo diagnose``: all checks of a run, worst findings first."""
+"""``zoo diagnose``: all checks of a run, the worst findings first."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from zoo.diagnosis.range_test import check_range
 from zoo.diagnosis.sharpness import check_sharpness
 from zoo.diagnosis.study import check_study
 from zoo.diagnosis.training_curves import check_settings
+from zoo.diagnosis.verdict import verdict
 from zoo.progress import Progress
 from zoo.runs import Run, open_run
 
@@ -42,27 +43,36 @@ CHECKS: tuple[Callable[[Evidence], Outcome], ...] = (
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the checks say of a run.
+    """The results of all checks of a run.
 
     Attributes:
         run: its name.
-        outcomes: one a check.
+        outcomes: one per check.
         evidence: what the checks read, so that a report need not read it again.
+        accuracy: of the run on images it was not trained on, in words; empty if not known.
     """
 
     run: str
     outcomes: tuple[Outcome, ...]
     evidence: Evidence | None = field(default=None, repr=False, compare=False)
+    accuracy: str = ""
 
     @property
     def findings(self) -> list[Finding]:
-        """All that is wrong, worst first."""
+        """All findings, the worst first."""
         every = [finding for outcome in self.outcomes for finding in outcome.findings]
         return sorted(every, key=lambda finding: -finding.cost)
 
+    @property
+    def verdict(self) -> str:
+        """What limits the run most, how sure that is, and what to do next."""
+        worst = self.findings[0] if self.findings else None
+        return verdict(self.run, self.accuracy, self.outcomes, worst)
+
     def as_record(self) -> dict[str, Any]:
         """All of it, for JSON."""
-        return {"run": self.run, "checks": [outcome.as_record() for outcome in self.outcomes]}
+        checks = [outcome.as_record() for outcome in self.outcomes]
+        return {"run": self.run, "verdict": self.verdict, "checks": checks}
 
 
 def diagnose(
@@ -73,22 +83,22 @@ def diagnose(
     backbones: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Diagnosis:
-    """Say why a classifier is not good enough, with evidence and what to do.
+    """Find out why a classifier is not good enough, with evidence and what to do.
 
-    Reads the run's predictions and curves, its images and their frozen features; trains nothing
-    but linear heads unless a range test is asked for, chooses nothing by the test images, and
-    leaves the run as it is.
+    Reads the run's predictions and curves, its images and their frozen features. Trains only linear
+    heads (unless a range test is requested), chooses nothing by the test images, and does not
+    change the run.
 
     Args:
         run: a run of one network, its name or its path.
         runs: folder of the runs, for a name.
-        range_test: whether to find the learning rates that train this network.
-        backbones: others to compare with on frozen features, by their ImageNet weights.
+        range_test: whether to run a learning-rate range test.
+        backbones: others to compare with on frozen features of their ImageNet weights.
         progress: shows the steps.
 
     Raises:
-        ZooError, EnsembleError: no such run, an ensemble, missing predictions, or images that are
-            no longer those of the run; weights to compare with that are not on this machine.
+        ZooError, EnsembleError: no such run, an ensemble, missing predictions, images that are no
+            longer those of the run, or weights to compare with that are not on this machine.
         BackboneError: no such backbone to compare with.
     """
     progress = progress or Progress()
@@ -106,4 +116,8 @@ def diagnose(
 def examine(evidence: Evidence) -> Diagnosis:
     """All checks of one run; see :func:`diagnose`."""
     outcomes = tuple(check(evidence) for check in CHECKS)
-    return Diagnosis(evidence.run.name, outcomes, evidence)
+    table = evidence.judged
+    correct = (table.probabilities.argmax(axis=1) == table.labels).mean()
+    split = "out-of-fold" if table.split == "oof" else "validation"
+    accuracy = f"{split} accuracy {correct:.3f}" if len(table) else ""
+    return Diagnosis(evidence.run.name, outcomes, evidence, accuracy)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ensembles import PredictionTable
 from zoo.diagnosis.evidence import Evidence
-from zoo.diagnosis.finding import Finding, Outcome, Shown, outcome, unknown
+from zoo.diagnosis.finding import FEW_IMAGES, Finding, Outcome, Shown, outcome, unknown
 from zoo.evaluate.metrics import wilson
 from zoo.words import counted
 
@@ -64,6 +64,7 @@ def check_labels(evidence: Evidence) -> Outcome:
             "labels",
             f"{len(table.labels)} images with predictions are too few to tell wrong labels from "
             f"hard images; train with --folds 5",
+            FEW_IMAGES,
         )
     if len(table.labels) < _FEWEST:
         return outcome("labels", "too few predictions to tell more than copies", findings)

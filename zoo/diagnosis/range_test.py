@@ -1,7 +1,7 @@
-"""The learning-rate range test: which rates train this network at all, and is the run's among them?
+"""The learning-rate range test: which rates train this network, and is the run's among them?
 
 Smith 2017, "Cyclical learning rates" (arXiv 1506.01186): the rate rises from step to step, and the
-loss tells where it begins to fall and where it explodes.
+loss shows where it starts to fall and where it diverges.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo.diagnosis.evidence import Evidence
-from zoo.diagnosis.finding import Finding, Outcome, outcome, unknown
+from zoo.diagnosis.finding import NOT_APPLICABLE, Finding, Outcome, outcome, unknown
 from zoo.errors import ZooError
 from zoo.progress import Progress
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from zoo.train.augment import Policy, TrainingImages
     from zoo.train.classifier import Classifier
 
-_LOWEST, _HIGHEST = 1e-6, 1.0
-_STEPS = 120
-_MEMORY = 0.9  # of the running mean of the loss, as a batch alone tells little
-_EDGE = 0.1  # of the whole fall of the loss
+_LOWEST, _HIGHEST = 1e-6, 1.0  # learning rates tried
+_STEPS = 120  # training steps
+_MEMORY = 0.9  # decay of the running mean of the loss, since single batches are noisy
+_EDGE = 0.1  # of the whole fall of the loss marks its start and end
 _SURE = 3.5  # standard errors that a fall or rise must have
-_OVER = 1.5  # times the lowest loss: no higher rate is worth a try
-_SLACK = 2.0  # a rate so many times outside may do as well
+_OVER = 1.5  # times the lowest loss: no higher rate is worth trying
+_SLACK = 2.0  # a rate up to so many times outside the range may do as well
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """What a range test saw.
+    """The result of a range test.
 
     Attributes:
         rates: learning rates, rising, float64 of shape (t,).
         losses: running mean of the training loss at each, float64 of shape (t,).
-        low: rate at which it begins to fall; None where it never falls.
-        high: rate up to which it is about as low as it gets, or, where it never falls, does not
-            rise; None where it never rises.
+        low: rate at which it starts to fall; None if it never falls.
+        high: rate up to which it is about as low as it gets or, if it never falls, does not rise;
+            None if it never rises.
     """
 
     rates: np.ndarray
@@ -63,7 +63,7 @@ def ends(rates: np.ndarray, raw: np.ndarray) -> tuple[float | None, float | None
     Args:
         rates: float64 of shape (t,), rising.
         raw: loss of the batch at each, float64 of shape (t,). In the first sixth the rates are so
-            low that nothing happens: it tells the loss to begin with and its noise.
+            low that nothing happens: it gives the initial loss and its noise.
     """
     smooth, still = running_mean(raw.tolist()), max(5, len(raw) // 6)
     start = float(raw[:still].mean())
@@ -112,13 +112,13 @@ def range_test(evidence: Evidence, progress: Progress) -> RangeTest:
                 break
     kept = np.isfinite(losses)
     if kept.sum() < _STEPS // 8:
-        raise ZooError("the loss is not finite at the lowest rates: the run cannot be trained on")
+        raise ZooError("the loss is NaN or infinite at the lowest rates: nothing can be tested")
     tried, raw = np.array(rates)[kept], np.array(losses)[kept]
     return RangeTest(tried, running_mean(raw.tolist()), *ends(tried, raw))
 
 
 def _start(evidence: Evidence) -> tuple[TrainingImages, Classifier, Policy]:
-    """What the run's training began with: its images, and the network on the probe's head."""
+    """What the training started from: its images, and the network with the probe's head."""
     from zoo.keras_setup import import_keras, set_precision
     from zoo.train.augment import Policy
     from zoo.train.classifier import make_classifier
@@ -156,17 +156,18 @@ def check_range(evidence: Evidence, progress: Progress) -> Outcome:
     """Say which learning rates train this network, and whether the run's is one of them."""
     settings = evidence.settings
     if settings.unfreeze == "none":
-        return unknown("range test", "only the probe was trained, which has no learning rate")
+        why = "only the probe was trained, which has no learning rate"
+        return unknown("range test", why, NOT_APPLICABLE)
     try:
         found, rate = range_test(evidence, progress), settings.learning_rate or 0.0
     except ZooError as error:
-        return unknown("range test", str(error))
+        return unknown("range test", str(error), NOT_APPLICABLE)
     low, high, first = found.low, found.high, found.losses[0]
     top = f"{high:.1g}" if high else f"{found.rates[-1]:.1g} and above"
     if low is None:
         says = (
-            f"no rate lowers the loss of {first:.3f} in {len(found.rates)} steps; it stands up "
-            f"to {top}"
+            f"no rate lowers the loss of {first:.3f} in {len(found.rates)} steps; it stays up to "
+            f"{top}"
         )
     else:
         says = f"the loss falls at rates of {low:.1g} to {top}"
@@ -180,10 +181,10 @@ def check_range(evidence: Evidence, progress: Progress) -> Outcome:
         "this network.",
         cost=0.1,
         evidence=(
-            f"While the rate rose from {_LOWEST:g}, the loss went from {first:.3f} to "
+            f"As the rate rose from {_LOWEST:g}, the loss went from {first:.3f} to "
             f"{found.losses.min():.3f}: {says}.",
         ),
-        advice=f"Train with a rate between, for instance {better:.0e}.",
+        advice=f"Train with a rate within this range, such as {better:.0e}.",
         command=evidence.rerun_command(f"--learning-rate {better:.0e}"),
     )
     return outcome("range test", says, [finding])

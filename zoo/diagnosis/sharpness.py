@@ -1,4 +1,4 @@
-"""Blurred images, at the size that the network sees."""
+"""Blurred images, at the network's input size."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import numpy as np
 from scipy import ndimage
 
 from zoo.diagnosis.evidence import Evidence
-from zoo.diagnosis.finding import Finding, Outcome, Shown, outcome, unknown
+from zoo.diagnosis.finding import NOT_APPLICABLE, Finding, Outcome, Shown, outcome, unknown
 from zoo.words import counted
 
-_SIDE = 96  # larger images are judged at about this side
-_WINDOW = 11
-_CHUNK = 256
+_SIDE = 96  # pixels; larger images are measured at about this side
+_WINDOW = 11  # pixels of the blur filter, as in Crete et al. 2007
+_CHUNK = 256  # images at a time, to bound memory
 _BLURRED = 0.48  # measured: 998 of 1,000 photos and solar cells are below 0.44
-_ALL_BLURRED = 0.55
+_ALL_BLURRED = 0.55  # of the median image
+_LEAST = 3  # images
 _SHARE = 0.02  # fewer may show something that has no detail
 _FLAT = 3.0  # standard deviation, in 0..255, of an image with nothing in it to be sharp
 
@@ -37,23 +38,24 @@ def blur_effect(grey: np.ndarray) -> np.ndarray:
 
 
 def check_sharpness(evidence: Evidence) -> Outcome:
-    """Name images that are blurred beyond what is usual among these."""
+    """Name images that are more blurred than is usual in this data."""
     size = evidence.run.view[0]
     rows = np.flatnonzero(evidence.seen.sizes.min(axis=1) >= size)
     if size < _SIDE // 2 or len(rows) < 0.5 * len(evidence.catalog):
-        return unknown("sharpness", f"most images have fewer than {size} pixels a side, or 48")
+        why = f"most images have fewer than {max(size, _SIDE // 2)} pixels per side"
+        return unknown("sharpness", why, NOT_APPLICABLE)
     scores, contrast = _scores(evidence, rows)
     middle = float(np.median(scores))
-    says = f"blur of the middle image {middle:.2f} (0 sharp, 1 blurred)"
+    says = f"median blur {middle:.2f} (0 sharp, 1 blurred)"
     if middle > _ALL_BLURRED:
         finding = _finding(evidence, rows[scores > _ALL_BLURRED], scores[scores > _ALL_BLURRED])
         return outcome("sharpness", says, [finding])
-    # the spread below the middle, which blurred images do not widen
+    # the spread below the median, which blurred images do not widen
     spread = middle - float(np.quantile(scores, 0.16))
     limit = max(_BLURRED, middle + 4 * spread)
     wrong = (scores > limit) & (contrast > _FLAT)
     says += f"; {counted(int(wrong.sum()), 'image has', 'images have')} more than {limit:.2f}"
-    if wrong.sum() < max(3, _SHARE * len(rows)):
+    if wrong.sum() < max(_LEAST, _SHARE * len(rows)):
         return outcome("sharpness", says, [])
     return outcome("sharpness", says, [_finding(evidence, rows[wrong], scores[wrong])])
 
@@ -79,11 +81,11 @@ def _finding(evidence: Evidence, rows: np.ndarray, scores: np.ndarray) -> Findin
         title=f"{counted(len(rows), 'image is', 'images are')} blurred.",
         cost=0.3 * share,
         evidence=(
-            f"{share:.1%} of {len(evidence.catalog)} images lose hardly any detail when they are "
-            f"blurred once more at the size that the network sees (blur effect {scores.min():.2f} "
-            f"to {scores.max():.2f}).",
+            f"{share:.1%} of {counted(len(evidence.catalog), 'image')} lose hardly any detail when "
+            f"blurred once more at the network's input size (blur effect {scores.min():.2f} to "
+            f"{scores.max():.2f}).",
         ),
         advice="Look at the listed files, the most blurred first; replace or remove them, unless "
-        "new images will be blurred, too.",
+        "new images will be blurred as well.",
         files=tuple(Shown(evidence.catalog.ids[rows[i]], f"{scores[i]:.2f}") for i in order),
     )
