@@ -60,4 +60,4 @@ def test_it_ends_when_the_time_is_up(features, context, tmp_path):
     context.deadline = 0.0
     probe_stage(store, space, features, context, 12)
     assert store.counted() == 0
-    assert context.why_stop() == "the time was up"
+    assert context.why_stop() == "the timeout was reached"

@@ -15,6 +15,7 @@ import zoo
 from zoo.progress import Progress
 from zoo.settings import Settings
 from zoo.train.plan import resolve
+from zoo.tuning.context import StudyContext
 from zoo.tuning.grid import points_of
 from zoo.tuning.job import enqueue_points
 from zoo.tuning.request import Request, seconds_of
@@ -224,7 +225,7 @@ def test_the_weights_of_a_study_begun_before_they_were_noted_are_noted_now(open_
         open_study(file)
 
 
-def test_ctrl_c_ends_after_the_epoch_and_failures_do_not_end_a_sweep(
+def test_ctrl_c_ends_the_trial_and_failures_do_not_end_a_sweep(
     digits_folder, tmp_path, space_file, zoo_command
 ):
     bad = tmp_path / "bad.weights.h5"
@@ -245,6 +246,35 @@ def test_ctrl_c_ends_after_the_epoch_and_failures_do_not_end_a_sweep(
     assert "2 trials trained: 1 interrupted, 1 failed, 1 complete" in out
     assert (tmp_path / "runs/studies/g/study.html").exists()
     assert not [p for p in (tmp_path / "runs").iterdir() if p.name != "studies"]  # no refit
+
+
+def test_of_two_commands_that_begin_one_study_at_once_the_second_joins(digits_folder, tmp_path):
+    settings = {**QUICK, "epochs": 2}
+    pins = [word for n, v in settings.items() for word in ("--set", f"{n}={v}")]
+    call = ["tune", "cnn", "--data", str(digits_folder), "--trials", "3", "--name", "two", *pins]
+    both = [started([*call, "--runs", str(tmp_path / "runs")], tmp_path / "cache") for _ in "ab"]
+    for process in both:
+        _, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+    rows = [
+        json.loads(line)
+        for line in (tmp_path / "runs/studies/two/trials.jsonl").read_text().splitlines()
+    ]
+    assert {row["state"] for row in rows} == {"complete"}
+    assert 3 <= len(rows) <= 4  # both may take the last one
+    assert sum(row["default"] for row in rows) == 1
+    runs = [p for p in (tmp_path / "runs").glob("*/run.json") if not p.parent.name.startswith(".")]
+    assert len(runs) == 1
+
+
+def test_ctrl_c_while_images_are_prepared_ends_the_search_at_once(tmp_path):
+    context = StudyContext(None, None, None, "accuracy", tmp_path)
+    with context.stop_on_interrupt(), context.preparation():
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("it went on")
+    assert context.why_stop() == "stopped by Ctrl-C"
+    with pytest.raises(KeyboardInterrupt), context.stop_on_interrupt():
+        os.kill(os.getpid(), signal.SIGINT)  # the second one ends all
 
 
 def test_a_sweep_killed_while_it_noted_its_points_has_all_of_them_once(tmp_path):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import ZooError, disk_errors
+from zoo.processes.lock import LockedError, locked
 from zoo.runs import Run
+
+_LOCK = ".lock"
 
 
 class CellStore:
@@ -27,29 +28,33 @@ class CellStore:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else works on it within the block.
+        """No other command works on the benchmark within the block.
 
         Raises:
-            ZooError: somebody does.
+            ZooError: another one does.
         """
         with disk_errors(self.folder):
             self.cells.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.folder, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            raise ZooError(
-                f"benchmark {self.folder.name!r} is being made by another command: wait for it, "
-                f"or choose another --name"
-            ) from None
-        try:
-            yield
-        finally:
-            for empty in (self.cells, self.folder):
-                with suppress(OSError):  # where nothing was done, nothing is left
-                    empty.rmdir()
-            os.close(lock)
+            lock = self.folder / _LOCK
+            try:
+                with locked(lock):
+                    try:
+                        yield
+                    finally:
+                        self._remove_empty(lock)
+            except LockedError:
+                raise ZooError(
+                    f"benchmark {self.folder.name!r} is being made by another command: wait for "
+                    f"it, or choose another --name"
+                ) from None
+
+    def _remove_empty(self, lock: Path) -> None:
+        """Leave nothing if no cell was made."""
+        if {path.name for path in self.folder.iterdir()} <= {self.cells.name, lock.name}:
+            with suppress(OSError):
+                self.cells.rmdir()
+                lock.unlink()
+                self.folder.rmdir()
 
     def log(self, name: str) -> Path:
         """What the process of a cell printed."""

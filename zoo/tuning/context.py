@@ -13,25 +13,35 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data.dataset import Dataset
+from zoo.processes.child import Child
 from zoo.progress import Progress
 from zoo.settings import Settings
 from zoo.train.plan import Resolved
 
+INTERRUPTED = "stopped by Ctrl-C"
+TIMEOUT = "the timeout was reached"
+
+
+class SearchStopped(BaseException):
+    """Ctrl-C while nothing is under way that would be lost."""
+
 
 @dataclass
 class StudyContext:
-    """The place where trials are made.
+    """What all trials of a study share.
 
     Attributes:
         given: the settings that are the same in all trials.
-        resolved: the same, with everything decided that they leave open.
+        resolved: the same, with all defaults decided.
         dataset: images, labels and split.
         metric: what is improved.
         folder: of the study.
-        jobs: trainings at a time on this machine.
+        jobs: trials at a time on this machine.
         progress: shows the steps.
-        deadline: of ``time.monotonic()``, after which no trial begins.
+        deadline: of ``time.monotonic()``, after which no trial starts.
         stop: set by Ctrl-C.
+        children: processes that train now; Ctrl-C ends them.
+        preparing: whether nothing would be lost by stopping right now.
     """
 
     given: Settings
@@ -43,6 +53,8 @@ class StudyContext:
     progress: Progress = field(default_factory=Progress)
     deadline: float = float("inf")
     stop: threading.Event = field(default_factory=threading.Event)
+    children: list[Child] = field(default_factory=list)
+    preparing: bool = False
 
     @property
     def val_labels(self) -> np.ndarray:
@@ -55,14 +67,38 @@ class StudyContext:
         return len(self.dataset.split.val)
 
     def why_stop(self) -> str:
-        """Why no further epoch is wanted; empty where all is well."""
+        """Why no further trial or epoch should start; empty if it should."""
         if self.stop.is_set():
-            return "stopped by Ctrl-C"
-        return "the time was up" if time.monotonic() > self.deadline else ""
+            return INTERRUPTED
+        return TIMEOUT if time.monotonic() > self.deadline else ""
+
+    @contextmanager
+    def following(self, child: Child) -> Iterator[None]:
+        """Ctrl-C ends this process within the block."""
+        self.children.append(child)
+        if self.stop.is_set():  # it came before the process was known
+            child.kill()
+        try:
+            yield
+        finally:
+            self.children.remove(child)
+
+    @contextmanager
+    def preparation(self) -> Iterator[None]:
+        """Ctrl-C leaves the block at once: nothing of it would be lost.
+
+        Raises:
+            SearchStopped: it did.
+        """
+        self.preparing = True
+        try:
+            yield
+        finally:
+            self.preparing = False
 
     @contextmanager
     def stop_on_interrupt(self) -> Iterator[None]:
-        """Ctrl-C lets the epoch end; a second one does not."""
+        """Ctrl-C ends the trials under way, which are repeated later; a second one ends it all."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -71,10 +107,18 @@ class StudyContext:
             if self.stop.is_set():
                 raise KeyboardInterrupt
             self.stop.set()
-            self.progress.say("stopping after the current epoch; Ctrl-C again stops at once")
+            count = len(self.children)
+            what = f"ending {count} trial{'' if count == 1 else 's'}" if count else "stopping"
+            self.progress.say(f"{what}, saving what is finished; Ctrl-C again stops at once")
+            for child in list(self.children):
+                child.kill()
+            if self.preparing:
+                raise SearchStopped
 
         before = signal.signal(signal.SIGINT, handle)
         try:
             yield
+        except SearchStopped:
+            pass
         finally:
             signal.signal(signal.SIGINT, before)

@@ -139,7 +139,10 @@ class _Attempt:
         }
         threads = threads_per_job(self.context.jobs)
         try:
-            with child(job, self.folder / "log.txt", "zoo.tuning.worker", threads) as process:
+            with (
+                child(job, self.folder / "log.txt", "zoo.tuning.worker", threads) as process,
+                self.context.following(process),
+            ):
                 return self._follow(process, settings)
         finally:
             for left in self.folder.glob("*last.npz"):
@@ -170,9 +173,10 @@ class _Attempt:
         if last.get("stopped") and pruned:
             self.store.prune(self.trial, f"after epoch {len(rows)} it was in the lower third")
             return f"pruned after epoch {len(rows)}"
-        if last.get("stopped"):
+        if last.get("stopped") or self.context.stop.is_set():
+            why = why or self.context.why_stop()
             self.store.interrupt(self.trial, why)
-            return f"{why}; it is tried again later"
+            return f"{why}; it will be repeated"
         return self._failed(last.get("error") or process.why(status))
 
     def _is_weak(self, row: Mapping[str, float], settings: Settings) -> bool:

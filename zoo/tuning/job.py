@@ -29,7 +29,7 @@ from zoo.tuning.probe_stage import (
 from zoo.tuning.refit import refit as refit_run
 from zoo.tuning.request import Request, seconds_of
 from zoo.tuning.result import Study
-from zoo.tuning.session import Place, StudySession, begin, label_of
+from zoo.tuning.session import Place, StudySession, begin, exclusive, label_of
 from zoo.tuning.space import (
     HEAD,
     Dimension,
@@ -154,7 +154,8 @@ def sweep(
     place = Place(name or f"sweep-{label_of(resolved)}", runs, storage, mlflow)
     session = begin(given, resolved, request, points, place, progress)
     with session.running():
-        enqueue_points(session.store, points)
+        with exclusive(session.context.folder):
+            enqueue_points(session.store, points)
         _finetune(session, Search(None, dict, None, False, session.log))
     session.spaces = {
         "finetune": {n: Dimension(n, choices=tuple(c)) for n, c in choices_of(points).items()}
@@ -254,14 +255,14 @@ def enqueue_points(store: TrialStore, points: Sequence[Point]) -> None:
 
 def _enqueue_first(session: StudySession, space: Space, heads: Mapping[str, Point]) -> None:
     """The default settings first, then the same on the best head."""
-    if session.store.note("begun"):
-        return
-    resolved = session.context.resolved
-    point = default_point(space, resolved)
-    session.store.enqueue([point], default=True)
-    if heads:
-        session.store.enqueue([{**point, "head": head_names()[1]}])
-    session.store.note("begun", True)
+    with exclusive(session.context.folder):
+        if session.store.note("begun"):
+            return
+        point = default_point(space, session.context.resolved)
+        session.store.enqueue([point], default=True)
+        if heads:
+            session.store.enqueue([{**point, "head": head_names()[1]}])
+        session.store.note("begun", True)
 
 
 def _finished(session: StudySession, refit: bool) -> Study:
@@ -272,7 +273,8 @@ def _finished(session: StudySession, refit: bool) -> Study:
     if not session.context.stop.is_set():
         study = _with_runs(study, session, refit)
     with disk_errors(study.path):
-        write_tensorboard(study)
+        if not session.context.stop.is_set():  # it imports TensorFlow, for which Ctrl-C is no time
+            write_tensorboard(study)
         write_page(study)
     return study
 

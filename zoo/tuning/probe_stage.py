@@ -60,8 +60,9 @@ def load_features(context: StudyContext) -> Features:
     """
     settings, dataset = context.resolved.settings, context.dataset
     assert settings.size is not None
-    prepared = prepare(dataset.catalog, settings.size, settings.fit, context.progress)
-    file = _known(context, prepared.key) or _computed(context)
+    with context.preparation():
+        prepared = prepare(dataset.catalog, settings.size, settings.fit, context.progress)
+        file = _known(context, prepared.key) or _computed(context)
     features = rows_of(file, prepared.rows)
     labels, split = dataset.catalog.labels, dataset.split
     parts = (features.take(rows) for rows in (split.train, split.val))
@@ -88,7 +89,8 @@ def _computed(context: StudyContext) -> Path:
         "split": context.dataset.split_fingerprint(),
     }
     context.progress.say("computing the frozen features, once")
-    with child(job, context.folder / "features.log", "zoo.tuning.worker") as process:
+    log = context.folder / "features.log"
+    with child(job, log, "zoo.tuning.worker") as process, context.following(process):
         answer = next(process.answers(lambda: None), {})
         if "done" in answer:
             done = {**answer["done"], "weights": _weights(context)}

@@ -1,7 +1,9 @@
-"""The best settings, trained once more as a normal run, which is the first to see test images."""
+"""The best settings, trained again as a normal run, which is the first to see test images."""
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from zoo.settings import describe
 from zoo.train.job import finetune
 from zoo.tuning.context import StudyContext
 from zoo.tuning.result import Study, TrialRecord
+from zoo.tuning.session import exclusive
 from zoo.tuning.trial_store import TrialStore
 
 
@@ -24,29 +27,30 @@ def refit(
     runs: str | Path | None,
     with_validation: bool,
 ) -> Run | None:
-    """The run of a trial's settings: trained now, gone on with, or found.
+    """The run of a trial's settings: trained now, resumed, or found.
 
     Args:
         study: for the record.
         row: the trial.
         store: notes which run belongs to the trial, so that it is trained once.
-        context: where and with what.
+        context: of the study.
         runs: folder of the runs.
         with_validation: whether to train on training and validation images together.
 
     Returns:
-        The run, or None where another machine trains it.
+        The run, or None if another command or machine trains it.
     """
     key = f"run of {row['stage']} {row['trial']}"
-    noted = store.note(key)
-    if noted and noted["owner"]["host"] != owner.host():
-        context.progress.say(f"run {noted['name']} is trained on {noted['owner']['host']}")
-        return None
-    names = {run.name: run for run in finished(runs)}
-    if noted and noted["name"] in names:
-        return names[noted["name"]]
-    name = noted["name"] if noted else _name(context, runs)
-    store.note(key, {"name": name, "owner": owner.this_process()})
+    with exclusive(context.folder):
+        noted = store.note(key)
+        names = {run.name: run for run in finished(runs)}
+        if noted and noted["name"] in names:
+            return names[noted["name"]]
+        if noted and (where := _elsewhere(noted["owner"])):
+            context.progress.say(f"run {noted['name']} is being trained {where}")
+            return None
+        name = noted["name"] if noted else _name(context, runs)
+        store.note(key, {"name": name, "owner": owner.this_process()})
     if name in unfinished(runs):
         return finetune(name=name, runs=runs, resume=True, progress=context.progress)
     context.progress.say(f"training run {name} with the settings of trial {row['trial']}")
@@ -69,6 +73,14 @@ def refit(
         },
         **_as_settings(row["settings"], with_validation),
     )
+
+
+def _elsewhere(other: dict[str, Any]) -> str:
+    """Where another process trains the run; empty if none does."""
+    if other["host"] != owner.host():
+        return f"on {other['host'].partition('/')[0]}"
+    mine = other["pid"] == os.getpid()
+    return "" if mine or owner.is_gone(other, time.time()) else "by another command"
 
 
 def _fixed(context: StudyContext) -> dict[str, Any]:

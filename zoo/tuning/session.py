@@ -13,6 +13,7 @@ import backbones
 from zoo.data.dataset import load
 from zoo.errors import ZooError, disk_errors
 from zoo.paths import runs_dir
+from zoo.processes.lock import LockedError, locked
 from zoo.progress import Progress
 from zoo.runs import check_name, plain_name
 from zoo.settings import Settings
@@ -26,8 +27,10 @@ from zoo.tuning.request import Request
 from zoo.tuning.result import TrialRecord
 from zoo.tuning.score import direction
 from zoo.tuning.space import HEAD, Point, Space
-from zoo.tuning.storage import import_optuna, open_storage, storage_errors
+from zoo.tuning.storage import check_storage, import_optuna, open_storage, storage_errors
 from zoo.tuning.trial_store import TrialStore
+
+_OPENING = 60.0  # seconds that another command may take to open the same study
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class StudySession:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Trials are made within the block: Ctrl-C ends it after the epoch.
+        """Trials are run within the block: Ctrl-C ends it.
 
         Raises:
             ZooError: the storage or the disk fails.
@@ -77,6 +80,23 @@ class StudySession:
         why = self.mlflow.log(rows) if self.mlflow else ""
         if why:
             self.context.progress.say(why)
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """No other command of this machine opens the study within the block.
+
+    Raises:
+        ZooError: another one does not finish opening it.
+    """
+    try:
+        with disk_errors(folder), locked(folder / ".lock", _OPENING):
+            yield
+    except LockedError:
+        raise ZooError(
+            f"another command has been opening study {folder.name!r} for {_OPENING:.0f} s: end it, "
+            f"or choose another --name"
+        ) from None
 
 
 def label_of(resolved: Resolved) -> str:
@@ -112,18 +132,18 @@ def begin(
         progress.say(sentence)
     if not len(dataset.split.val):
         raise ZooError("there are no validation images to compare trials by: add some")
+    check_storage(place.storage)
     logged = Mlflow(place.mlflow, name) if place.mlflow else None
     folder = runs_dir(place.runs) / "studies" / name
-    kept = open_storage(place.storage, folder)
     probing = _probing(resolved, request, searched)
-    with storage_errors(place.storage, opening=True):
-        store = _store(kept, name, request, resolved)
-        identify(store, name, identity_of(given, resolved, dataset, request, searched, probing))
-        probes = None
-        if probing:
-            probes = _store(kept, f"{name}: probes", request, resolved)
+    identity = identity_of(given, resolved, dataset, request, searched, probing)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder), storage_errors(place.storage, opening=True):
+        kept = open_storage(place.storage, folder)
+        store = _store(kept, name, request, resolved)
+        identify(store, name, identity)
+        probes = _store(kept, f"{name}: probes", request, resolved) if probing else None
     deadline = time.monotonic() + request.seconds
     context = StudyContext(
         given, resolved, dataset, request.metric, folder, request.jobs, progress, deadline

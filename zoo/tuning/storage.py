@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 _WAIT = 60  # seconds for another process to finish writing, or for a server to answer
+_TRIES, _PAUSE = 4, 0.5  # times to create tables that another machine creates too, seconds between
 
 
 def import_optuna() -> Any:
@@ -39,6 +41,7 @@ def open_storage(given: str | None, folder: Path) -> BaseStorage:
         ZooError: it cannot be reached, or is no storage.
     """
     optuna = import_optuna()
+    check_storage(given)
     if given is None:
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -50,14 +53,36 @@ def open_storage(given: str | None, folder: Path) -> BaseStorage:
             backend = optuna.storages.journal.JournalFileBackend(str(path))
             storage: BaseStorage = optuna.storages.JournalStorage(backend)
             return storage
-    if "://" not in given:
+    with storage_errors(given, opening=True):
+        return optuna.storages.get_storage(_database(given))
+
+
+def check_storage(given: str | None) -> None:
+    """Refuse what is no storage before anything is made.
+
+    Raises:
+        ZooError: neither a journal nor the URL of a database.
+    """
+    if given is not None and not given.startswith("journal:") and "://" not in given:
         raise ZooError(
             f"--storage must be journal:PATH or the URL of a database such as "
             f"postgresql://user@host/name, not {given!r}"
         )
-    with storage_errors(given, opening=True):
-        made = optuna.storages.RDBStorage(_with_driver(given), engine_kwargs=_engine(given))
-        return optuna.storages.get_storage(made)
+
+
+def _database(url: str) -> Any:
+    """The database with Optuna's tables, which another machine may be creating right now."""
+    import sqlalchemy.exc
+    from optuna.storages import RDBStorage
+
+    for attempt in range(_TRIES):
+        try:
+            return RDBStorage(_with_driver(url), engine_kwargs=_engine(url))
+        except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+            if attempt == _TRIES - 1:
+                raise
+            time.sleep(_PAUSE)
+    return None
 
 
 def _with_driver(url: str) -> str:
