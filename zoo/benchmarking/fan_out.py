@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import ZooError
+from zoo.installation import install_hint
 from zoo.processes.child import child
 from zoo.processes.owner import host, is_gone, this_process
 from zoo.processes.resources import threads_per_job
@@ -80,7 +81,7 @@ class JobRunner:
         try:
             from distributed import Client
         except ImportError:
-            raise ZooError("--backend dask needs Dask: pip install 'zoo[dask]'") from None
+            raise ZooError(f"--backend dask needs Dask: {install_hint('dask')}") from None
         try:
             client = Client(self.address, timeout=_CONNECT, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:

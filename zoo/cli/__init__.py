@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from zoo import __version__
 from zoo.errors import ZooError
 
 # name, module and first line of help: listing the commands imports none of them
@@ -54,7 +55,7 @@ class _Lazy(click.Group):
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(None, "-V", "--version", package_name="zoo")
+@click.version_option(__version__, "-V", "--version", prog_name="zoo")
 def cli() -> None:
     """From a folder of images to trained, honestly evaluated and combined classifiers.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import ZooError
+from zoo.installation import install_hint
 from zoo.paths import new_file
 from zoo.progress import printable
 from zoo.tuning.result import Study, TrialRecord
@@ -90,7 +91,7 @@ class Mlflow:
         try:
             from mlflow.tracking import MlflowClient
         except ImportError:
-            raise ZooError("--mlflow needs MLflow: pip install 'zoo[mlflow]'") from None
+            raise ZooError(f"--mlflow needs MLflow: {install_hint('mlflow')}") from None
         self._uri = uri
         try:
             self._client = MlflowClient(tracking_uri=uri)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ZooError, disk_errors
+from zoo.installation import install_hint
 from zoo.paths import user_path
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def storage_errors(given: str | None, *, opening: bool = False) -> Iterator[None
             raise
         raise ZooError(
             f"storage {_shown(given)} needs a driver that is not installed: "
-            f"pip install 'zoo[postgres]' for PostgreSQL"
+            f"{install_hint('postgres')} for PostgreSQL"
         ) from error
     except (*failures, OSError, ValueError, RuntimeError) as error:
         if not (opening or isinstance(error, failures)):
