@@ -3,16 +3,28 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test browser check format bench clean
+.PHONY: demo test browser docs check format bench clean
 
-$(VENV)/.installed: setup.cfg pyproject.toml
+$(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4) and "zoo needs Python 3.11.4 or later")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq --upgrade pip
-	$(BIN)/python -m pip install -qq --editable '.[demo,test,dev]'
+
+# what users need and the photos of the demo
+$(VENV)/.demo: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -qq --editable '.[demo]'
 	touch $@
 
-demo: $(VENV)/.installed  ## fine-tune EfficientNet-Lite0 on solar-cell photos
+# and what developers need
+$(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -qq --editable '.[demo,test,dev]'
+	touch $@ $(VENV)/.demo
+
+$(VENV)/.docs: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -qq --editable '.[docs]'
+	touch $@
+
+demo: $(VENV)/.demo  ## fine-tune EfficientNet-Lite0 on solar-cell photos
 	$(BIN)/zoo finetune efficientnet --data elpv
 
 test: $(VENV)/.installed  ## the tests that need neither network nor GPU nor patience
@@ -21,6 +33,9 @@ test: $(VENV)/.installed  ## the tests that need neither network nor GPU nor pat
 browser: $(VENV)/.installed  ## the pages in a headless Chromium, which must be there with its driver
 	$(BIN)/python -m pip install -qq --editable '.[browser]'
 	$(BIN)/python -m pytest -m browser tests/reporting
+
+docs: $(VENV)/.docs  ## the documentation, into site/; fails on a broken link or reference
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 check: $(VENV)/.installed  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check --quiet .
@@ -40,4 +55,4 @@ bench: $(VENV)/.installed  ## the tables of benchmarks/
 	$(BIN)/python benchmarks/compare.py --check benchmarks/baseline.json
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build site *.egg-info
