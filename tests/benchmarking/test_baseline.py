@@ -104,7 +104,7 @@ def test_versions_of_packages_make_no_other_machine(table, baseline):
     assert report.problems == []
     now = table.origin["versions"]
     assert (
-        f"the same machine, made by other versions: numpy 1.0, now {now['numpy']}; zoo 0.0.1+abc, "
+        f"the same machine, with other versions: numpy 1.0, now {now['numpy']}; zoo 0.0.1+abc, "
         f"now {now['zoo']}." in report.lines[0]
     )
     assert "other versions" not in check([table], record_of([table])).lines[0]
@@ -121,15 +121,15 @@ def test_figures_of_other_code_are_not_judged_by(digits_folder, tmp_path):
     better = made(tmp_path / "b", digits_folder, {**SKILL, "full": 5.0})
     (problem,) = check([old], record_of([better])).problems
     assert problem == (
-        f"digits: 1 of 6 runs were made by other code than this: remove {old.path / 'cells'}"
+        f"digits: 1 of 6 runs were made by another version: remove {old.path / 'cells'}"
     )
-    with pytest.raises(zoo.ZooError, match="1 of 6 runs were made by other code"):
+    with pytest.raises(zoo.ZooError, match="1 of 6 runs were made by another version"):
         write_baseline(tmp_path / "b.json", [old])
     assert not (tmp_path / "b.json").exists()
     now = fresh.origin["versions"]
     sentence = (
         f"These rows were made by different versions (numpy 1.0 and {now['numpy']}; zoo 0.0.1+abc "
-        f"and {now['zoo']}): to make all anew, remove {old.path / 'cells'}."
+        f"and {now['zoo']}): remove {old.path / 'cells'} to redo them all."
     )
     content = json.loads((old.path / "table.json").read_text())
     assert content["mixed"] == sentence

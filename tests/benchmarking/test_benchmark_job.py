@@ -49,7 +49,7 @@ def test_only_what_is_missing_is_trained_and_its_cost_is_known(
     about = json.loads(store.about_file(run.name).read_text())
     assert about["at_a_time"] == 2
     assert "cores" in about["machine"]
-    assert "2 trainings at a time" in markdown(table).replace("\n", " ")
+    assert "2 training runs at a time" in markdown(table).replace("\n", " ")
 
 
 def started(call, cache):
@@ -100,7 +100,7 @@ def test_kill_9_costs_the_cells_in_flight(digits_folder, tmp_path, jobs):
     again = started(call, tmp_path / "cache")
     out, said = again.communicate(timeout=400)
     assert again.returncode == 0, said
-    assert re.search(r"[2-5] of 6 trainings are there already", said)
+    assert re.search(r"[2-5] of 6 training runs already finished", said)
     assert times == {p: (p / "run.json").stat().st_mtime_ns for p in times}
     assert out.count("ensemble: soft") == 2
     assert not list(cells.glob(".*"))
@@ -157,17 +157,21 @@ def test_weights_of_another_network_are_a_row_that_says_so(digits_folder, tmp_pa
     file.write_bytes(b"no weights")
     filled(["cnn"], 1, each=EACH)
     each = {**EACH, "mobilenet": {"weights": str(file), "size": 32}}
-    table = zoo.benchmark(
-        ["mobilenet", "cnn"], digits_folder, seeds=1, each=each, runs=tmp_path / "runs", **TINY
-    )
-    lost = [r for r in table.rows if r.backbone == "mobilenet-v2"]
+    # nothing new could be trained: that is an error, and the table is written all the same
+    with pytest.raises(zoo.ZooError, match=r"all 4 new training runs failed .*table\.md has the"):
+        zoo.benchmark(
+            ["mobilenet", "cnn"], digits_folder, seeds=1, each=each, runs=tmp_path / "runs", **TINY
+        )
+    folder = tmp_path / "runs" / "benchmarks" / "digits"
+    rows = json.loads((folder / "table.json").read_text())["rows"]
+    lost = [row for row in rows if row["backbone"] == "mobilenet-v2"]
     assert len(lost) == 4
     for row in lost:
-        assert not row.runs
-        assert "wrong.weights.h5" in row.problems[0]
+        assert not row["runs"]
+        assert "wrong.weights.h5" in row["problems"]["0"]
     # the probe failed, and nothing else was tried
-    assert len(list((table.path / "logs").glob("mobilenet*"))) == 1
-    assert markdown(table).count("| failed |") == 4 or re.search(r"\| +failed \|", markdown(table))
+    assert len(list((folder / "logs").glob("mobilenet*"))) == 1
+    assert len(re.findall(r"\| +failed \|", (folder / "table.md").read_text())) == 4
 
 
 def test_two_commands_on_one_benchmark_are_told_so(filled, digits_folder, tmp_path):

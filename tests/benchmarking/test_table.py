@@ -1,7 +1,9 @@
 """The table of finished cells: figures, verdicts, costs, and how it is written."""
 
 import csv
+import errno
 import json
+import os
 import re
 from dataclasses import replace
 
@@ -12,7 +14,8 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss
 import zoo
 from tests.helpers.ready_cells import SMALL, TINY
 from zoo.benchmarking.result import mean_interval
-from zoo.benchmarking.tables import markdown
+from zoo.benchmarking.tables import markdown, write
+from zoo.benchmarking.terminal import terminal_table
 
 
 def row(table, label):
@@ -125,20 +128,21 @@ def test_one_seed_has_intervals_over_images_and_says_so(filled, digits_folder, t
     )
     assert len(table.rows) == 3  # nothing to be combined with
     assert {f.over for r in table.rows for f in r.figures.values()} == {"images"}
-    assert "† one training: 95% interval over test images" in markdown(table)
+    assert "† one training run: 95% interval over test images" in markdown(table)
 
 
 def test_a_row_of_which_seeds_failed_is_not_taken_for_a_probe(table):
     def footnote(rows):
-        (said,) = re.findall(r"† one training(.*?):", markdown(replace(table, rows=rows)), re.S)
-        return " ".join(said.split())
+        text = " ".join(markdown(replace(table, rows=rows)).split())
+        (reason,) = re.findall(r"† one training run ?(.*?):", text)
+        return reason
 
     probe, whole = table.rows[0], table.rows[1:]
     failed = replace(whole[0], runs={0: whole[0].runs[0]}, problems={1: "out of memory"})
-    assert footnote([probe, *whole]) == "(there is no chance in a probe)"
-    other = "of what is no probe, the other seeds are missing"
+    assert footnote([probe, *whole]) == "(a probe has no randomness)"
+    other = "of other rows, seeds are missing"
     assert footnote([failed, *whole[1:]]) == f"({other})"
-    assert footnote([probe, failed, *whole[1:]]) == f"(there is no chance in a probe; {other})"
+    assert footnote([probe, failed, *whole[1:]]) == f"(a probe has no randomness; {other})"
 
 
 def test_more_backbones_and_seeds_leave_what_is_there(filled, digits_folder, tmp_path):
@@ -188,3 +192,42 @@ def test_the_interval_of_a_mean():
     assert mean == pytest.approx(0.92)
     assert high - mean == pytest.approx(4.3027 * 0.02 / 3**0.5, abs=1e-5)
     assert mean - low == pytest.approx(high - mean)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 170])
+def test_the_table_in_a_terminal_fits_it(table, width):
+    text = terminal_table(table, width)
+    assert max(map(len, text.splitlines())) <= width
+    lines = text.splitlines()
+    assert {"efficientnet-lite0", "cnn", "ensembles"} <= set(lines)
+    best = table.best.figures["accuracy"]
+    (line,) = [x for x in lines if " * " in x and "[" in x]
+    assert f"{best.value:.3f} [{best.low:.3f}, {best.high:.3f}]" in line
+    assert "--wide" in text or width > 160
+
+
+def test_all_columns_are_shown_where_asked_for(table):
+    wide = terminal_table(table, 60, wide=True)
+    for title in ("accuracy", "log loss", "ms/image", "AUC", "calibration error"):
+        assert title in wide
+    assert "--wide" not in wide
+
+
+def test_all_files_of_a_table_are_renewed_or_none(table, tmp_path, monkeypatch):
+    broken = replace(table, path=tmp_path)
+    write(broken)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    assert set(before) == {"table.md", "table.csv", "table.json"}
+    changed = replace(broken, name="changed")
+    plain, calls = os.fsync, []
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        plain(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(zoo.ZooError, match="the disk is full"):
+        write(changed)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before

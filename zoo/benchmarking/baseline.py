@@ -1,8 +1,8 @@
-"""Is a table as good as it was? A baseline is kept in a file and compared with a fresh table.
+"""Has accuracy regressed? A fresh table is compared with a baseline that is kept in a file.
 
-What counts is accuracy, image by image on the same test images. The same machine gives the same
-numbers; kernels of another one round differently, which acts like other seeds. So a fall counts
-where it is both more than seeds differ by and more than a test over the images lets pass.
+Accuracy is compared image by image on the same test images. The same machine gives the same
+numbers; kernels of another one round differently, which acts like another seed. So a drop counts
+only if it exceeds both the variation between seeds and what a test over the images allows.
 """
 
 from __future__ import annotations
@@ -26,18 +26,17 @@ from zoo.evaluate.labels import LABELS
 from zoo.origin import code_version
 from zoo.runs import write_json
 
-_LEVEL = 0.05  # for all rows of a table together
-_ROUNDS = 20_000
+_LEVEL = 0.05  # of the tests of all rows of a table together
+_ROUNDS = 20_000  # draws of the sign-flip test, so that p-values below LEVEL / rows exist
 
 
 @dataclass(frozen=True)
 class BaselineCheck:
-    """A fresh set of tables beside a baseline.
+    """Fresh tables compared with a baseline.
 
     Attributes:
         lines: Markdown tables.
-        problems: a sentence for every fall and every figure that is missing; empty where all is
-            well.
+        problems: a sentence for every regression and missing figure; empty if there is none.
     """
 
     lines: list[str]
@@ -72,12 +71,12 @@ def _row_record(row: TableRow) -> dict[str, Any]:
 
 
 def _group(row: TableRow) -> str:
-    """Rows whose accuracies differ about equally much between seeds."""
+    """Rows whose accuracies vary about equally between seeds."""
     return row.backbone or row.kind
 
 
 def _correct(row: TableRow) -> dict[int, np.ndarray]:
-    """Seed to which test images are classified rightly: bool of shape (n,), by the images' ids."""
+    """Seed to which test images are correct: bool of shape (n,), in the order of their ids."""
     found = {}
     for seed, run in sorted(row.runs.items()):
         table = run.predictions("test")
@@ -102,7 +101,7 @@ def write_baseline(path: Path, tables: Sequence[Table]) -> None:
     """Write the file.
 
     Raises:
-        ZooError: a row has no figures, or is of other code than this: neither must become the rule.
+        ZooError: a row has no figures, or was made by another version of the code.
     """
     for table in tables:
         if reason := _outdated_reason(table):
@@ -150,7 +149,7 @@ def check(tables: Sequence[Table], baseline: Mapping[str, Any]) -> BaselineCheck
             report.problems.append(reason)
         elif table.origin["data"]["split_fingerprint"] != kept["split_fingerprint"]:
             report.problems.append(
-                f"{name}: images or split are not those of the baseline, so that nothing can be "
+                f"{name}: images or split are not those of the baseline, so nothing can be "
                 f"compared: make a new one with --update"
             )
         elif table.origin["command"] != kept["command"]:
@@ -164,13 +163,13 @@ def check(tables: Sequence[Table], baseline: Mapping[str, Any]) -> BaselineCheck
 
 
 def _outdated_reason(table: Table) -> str:
-    """A sentence where runs of a table are not of zoo's code as it is now; empty where all are."""
+    """A sentence if the current code did not make all runs of a table; empty if it did."""
     made = table.origin["made_by"]
     old = by_other_code(made, code_version())
     if not old:
         return ""
     return (
-        f"{table.name}: {len(old)} of {len(made)} runs were made by other code than this: remove "
+        f"{table.name}: {len(old)} of {len(made)} runs were made by another version: remove "
         f"{table.path / 'cells'}"
     )
 
@@ -192,7 +191,7 @@ def _check_table(table: Table, kept: Mapping[str, Any], report: BaselineCheck) -
         if fell:
             report.problems.append(
                 f"{table.name}: {label}: accuracy fell from {old['metrics']['accuracy']:.4f} by "
-                f"{-change:.4f}, more than seeds and images explain"
+                f"{-change:.4f}, more than seeds and test images explain"
             )
         now = row.figures["accuracy"].value
         cells.append(
@@ -204,11 +203,11 @@ def _check_table(table: Table, kept: Mapping[str, Any], report: BaselineCheck) -
                 times.ratio(label, row, old),
             ]
         )
-    title = "training, now / baseline" + ("" if same else ", as shares of the table's")
+    title = "training time, now / baseline" + ("" if same else ", as shares of the table's")
     headers = ["model", "accuracy, baseline", "now", "difference", title]
     machines = "the same machine" if same else f"another machine ({'; '.join(kept['machines'])})"
     report.lines.append(
-        f"### {table.name} beside its baseline\n\n{grid(headers, cells)}\n\nThe baseline is of "
+        f"### {table.name} and its baseline\n\n{grid(headers, cells)}\n\nThe baseline was made on "
         f"{machines}{_other_versions(table, kept)}.\n"
     )
 
@@ -217,7 +216,7 @@ def _other_versions(table: Table, kept: Mapping[str, Any]) -> str:
     """The packages whose versions the baseline does not share."""
     now, then = table.origin["versions"], kept["versions"]
     other = [f"{p} {then[p]}, now {now[p]}" for p in now if then.get(p, now[p]) != now[p]]
-    return f", made by other versions: {'; '.join(other)}" if other else ""
+    return f", with other versions: {'; '.join(other)}" if other else ""
 
 
 def _number(value: float | None) -> str:
@@ -225,13 +224,13 @@ def _number(value: float | None) -> str:
 
 
 def _missing(row: TableRow | None, old: Mapping[str, Any]) -> str:
-    """What was not produced, in words; empty where all is there."""
+    """What was not produced, in words; empty if nothing is missing."""
     if row is None or not row.runs:
         why = next(iter(row.problems.values()), "") if row else ""
         return f"the row was not produced{f' ({why})' if why else ''}"
     absent = sorted(set(old["correct"]) - {str(s) for s in row.runs})
     if absent:
-        why = row.problems.get(int(absent[0]), "fewer seeds were asked for")
+        why = row.problems.get(int(absent[0]), "fewer seeds were requested")
         return f"seed {absent[0]} was not produced ({why})"
     for name in LABELS:
         value = row.figures[name].value
@@ -244,7 +243,7 @@ def _missing(row: TableRow | None, old: Mapping[str, Any]) -> str:
 
 
 def _noise(table: Table, kept: Mapping[str, Any]) -> dict[str, tuple[float, int]]:
-    """Group to how accuracies differ between seeds: pooled deviation and degrees of freedom."""
+    """Group to the pooled deviation of accuracy between seeds and its degrees of freedom."""
     spread: dict[str, list[tuple[float, int]]] = {}
     count = kept["test"]
     for old in kept["rows"].values():
@@ -270,7 +269,7 @@ def _squares(values: Sequence[float]) -> tuple[float, int]:
 def _change(
     row: TableRow, old: Mapping[str, Any], kept: Mapping[str, Any], noise: tuple[float, int]
 ) -> tuple[float, bool]:
-    """Accuracy now less accuracy then over the baseline's seeds, and whether it is a fall."""
+    """Change of accuracy over the baseline's seeds, and whether it is a regression."""
     correct, rows = _correct(row), len(kept["rows"])
     seeds = [int(s) for s in old["correct"]]
     before = np.stack([_unpacked(old["correct"][str(s)], kept["test"]) for s in seeds])
@@ -279,14 +278,14 @@ def _change(
     change = float(difference.mean())
     deviation, freedom = noise
     fell = change < 0 and sign_flip(difference, less=True, rounds=_ROUNDS) < _LEVEL / rows
-    if fell and freedom and len(seeds) > 1:  # else there is no chance in it, or none is known
+    if fell and freedom and len(seeds) > 1:  # else the variation between seeds is not known
         limit = float(student.ppf(1 - _LEVEL / rows, freedom))
         fell = -change > limit * deviation * math.sqrt(2 / len(seeds))
     return change, fell
 
 
 class _Times:
-    """Training seconds beside the baseline's: of another machine, only in proportion."""
+    """Training seconds against the baseline's; those of another machine in proportion only."""
 
     def __init__(self, table: Table, kept: Mapping[str, Any], same: bool) -> None:
         fresh = {r.label: r.train_seconds for r in table.rows}
@@ -296,7 +295,7 @@ class _Times:
         self._scale = 1.0 if same else sum(then) / max(sum(now), 1e-9)
 
     def ratio(self, label: str, row: TableRow, old: Mapping[str, Any]) -> str:
-        """Now by then; of another machine, each as a share of its table's."""
+        """Ratio to the baseline; for another machine, each as a share of its table's total."""
         if not row.train_seconds or not old["train_seconds"]:
             return "-"
         return f"{row.train_seconds / old['train_seconds'] * self._scale:.2f}"

@@ -1,4 +1,4 @@
-"""The folder of a benchmark: where cells are kept, and what is known of each beside its run."""
+"""The folder of a benchmark: its cells as runs, their logs, and what their networks cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class CellStore:
     """A benchmark's folder.
 
     Args:
-        folder: made where it is missing, by :meth:`locked`.
+        folder: created by :meth:`locked` if missing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,15 +57,15 @@ class CellStore:
                 self.folder.rmdir()
 
     def log(self, name: str) -> Path:
-        """What the process of a cell printed."""
+        """Output of the process of a cell."""
         return self.folder / "logs" / f"{name}.txt"
 
     def about_file(self, name: str) -> Path:
-        """Where :meth:`about` is kept."""
+        """The file of :meth:`about`."""
         return self.folder / "about" / f"{name}.json"
 
     def about(self, name: str) -> dict[str, Any]:
-        """Of a cell that is done: parameters, macs, machine, trainings at a time."""
+        """Of a finished cell: parameters, macs, machine, training runs at a time."""
         try:
             found: dict[str, Any] = json.loads(self.about_file(name).read_text("utf-8"))
         except (OSError, ValueError):
@@ -78,5 +78,5 @@ class CellStore:
         return Run(path) if (path / "run.json").is_file() else None
 
     def is_done(self, name: str) -> bool:
-        """Whether a cell is trained and everything is known of it."""
+        """Whether a cell is trained and its costs are known."""
         return self.run(name) is not None and "parameters" in self.about(name)

@@ -1,4 +1,4 @@
-"""The ensembles of the table: every method over the whole recipe's networks of each seed."""
+"""The ensembles of the table: every method on the full recipe's networks of each seed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Combination:
     """Members of one seed and how they are combined.
 
     Attributes:
-        method: of combining.
-        backbone: of a soup, which is of one; empty otherwise.
+        method: how they are combined.
+        backbone: of a soup, which has only one; empty otherwise.
         seed: of the members.
         members: names of their runs.
     """
@@ -35,7 +35,7 @@ class Combination:
 
     @property
     def name(self) -> str:
-        """Of its run; another for other members."""
+        """Name of its run, which depends on the members."""
         stem = plain_name(backbones.short_name(self.backbone), 60)
         parts = [self.method, stem, f"s{self.seed}", short_hash([self.method, self.members])]
         return "-".join(part for part in parts if part)
@@ -46,11 +46,11 @@ def combinations(
 ) -> tuple[list[Combination], dict[int, str]]:
     """All ensembles that can be made of finished cells.
 
-    A backbone of which no cell of the whole recipe is finished takes no part. A soup averages what
+    A backbone without a finished cell of the full recipe is left out. A soup averages networks that
     started from the same weights: the fine-tuned variants of one backbone and seed.
 
     Returns:
-        The ensembles, and seed to the reason why there is none of it.
+        The ensembles, and seed to the reason why it has none.
     """
     full = [c for c in cells if c.variant == "full"]
     done = {c.name for c in cells if store.is_done(c.name)}
@@ -82,7 +82,7 @@ def _soups(cells: Sequence[Cell], seeds: int, done: set[str]) -> list[Combinatio
 def combine(
     wanted: Sequence[Combination], store: CellStore, runner: JobRunner, progress: Progress
 ) -> dict[str, str]:
-    """Make the ensembles that are not there yet; gives name to reason of those that failed."""
+    """Make the missing ensembles; gives name to reason of those that failed."""
     missing = [c for c in wanted if store.run(c.name) is None]
     if not missing:
         return {}
@@ -113,13 +113,13 @@ def _soup_job(soup: Combination, store: CellStore) -> Job:
 
 
 def failure(job: Job, answer: Mapping[str, object], store: CellStore) -> dict[str, str]:
-    """The name of a run that was not made, and why; empty where it is there."""
+    """The name of a run that was not made, and why; empty if it was made."""
     name = str(job["name"])
     if "error" in answer:
         return {name: str(answer["error"])}
     if store.run(name) is None:
         return {
-            name: f"it was made on another machine, whose {job['folder']} is not this one's: give "
+            name: f"it was made on another machine, whose {job['folder']} is another folder: give "
             f"--runs a folder that all machines share"
         }
     return {}

@@ -1,4 +1,4 @@
-"""Jobs through joblib, on this machine or a Dask cluster, each in a process of its own."""
+"""Jobs through joblib, on this machine or a Dask cluster, each in its own process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.processes.child import child
 from zoo.processes.owner import host, is_gone, this_process
 from zoo.processes.resources import threads_per_job
 
-_CONNECT = 10  # seconds to find a scheduler
+_CONNECT = 10  # seconds to connect to a scheduler
 
 Job = dict[str, Any]
 Answer = tuple[Job, dict[str, Any]]
@@ -23,13 +23,13 @@ Answer = tuple[Job, dict[str, Any]]
 
 @dataclass(frozen=True)
 class JobRunner:
-    """Where jobs are done.
+    """Runs jobs in parallel.
 
     Attributes:
         jobs: at a time on this machine.
         backend: of joblib, ``loky`` or ``dask``.
-        address: of the Dask scheduler. Its workers must see the folder of the runs, and the images
-            and weights under the same paths.
+        address: of the Dask scheduler. Its workers must see the runs folder, and images and weights
+            under the same paths.
     """
 
     jobs: int = 1
@@ -37,13 +37,13 @@ class JobRunner:
     address: str | None = None
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Answer]:
-        """Do the jobs; gives each with its answer as it is done.
+        """Run the jobs; yields each with its answer as it finishes.
 
         The answer is ``{"done": ...}`` or ``{"error": why}``; a job whose Dask worker is lost is
-        done again by another one.
+        repeated by another one.
 
         Raises:
-            ZooError: there is no such cluster, or it or a process of joblib is lost.
+            ZooError: there is no such cluster, or it or a joblib process is lost.
         """
         from joblib import Parallel, delayed
 
@@ -52,7 +52,7 @@ class JobRunner:
             return
         owner = this_process()
         with self._backend() as count:
-            # a cell takes a minute: one a task, so that a lost worker costs one
+            # a cell takes a minute: one per task, so that a lost worker costs one
             parallel = Parallel(
                 n_jobs=count, return_as="generator_unordered", batch_size=1, pre_dispatch="all"
             )
@@ -66,12 +66,12 @@ class JobRunner:
                 where = f"the Dask cluster at {self.address}" if self.address else "a process"
                 why = " ".join(f"{type(error).__name__}: {error}".split())
                 raise ZooError(
-                    f"{where} was lost ({why:.200}): the same command goes on"
+                    f"{where} was lost ({why:.200}): repeat the command to continue"
                 ) from error
 
     @contextmanager
     def _backend(self) -> Iterator[int]:
-        """Make joblib use the backend; gives its number of jobs."""
+        """Make joblib use the backend; yields its number of jobs."""
         from joblib import parallel_config
 
         if self.backend == "loky":
@@ -94,13 +94,13 @@ class JobRunner:
 
 
 def run_job(job: Job, owner: Mapping[str, Any], threads: int) -> Answer:
-    """Do one job in a process of its own, and hear its answer.
+    """Run one job in its own process, and return its answer.
 
     Args:
         job: see :mod:`zoo.benchmarking.worker`; ``log`` is the file for what it prints.
         owner: the process that asks for it, from :func:`zoo.processes.owner.this_process`; when it
             is gone from this machine, the job ends.
-        threads: that its arithmetic may use; by the Dask worker's where 0.
+        threads: that its arithmetic may use; from the Dask worker if 0.
     """
 
     def idle() -> None:
@@ -116,7 +116,7 @@ def run_job(job: Job, owner: Mapping[str, Any], threads: int) -> Answer:
 
 
 def _dask_threads() -> int:
-    """Threads for a job of a Dask worker that does several at a time; 0 for all."""
+    """Threads for a job of a Dask worker that runs several at a time; 0 for all."""
     import sys
 
     if "distributed" not in sys.modules:

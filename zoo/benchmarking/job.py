@@ -1,4 +1,4 @@
-"""``zoo benchmark``: train what is missing, combine, and put the table together."""
+"""``zoo benchmark``: train the missing cells, combine them, and build the table."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from zoo.progress import Advance, Progress
 from zoo.runs import check_name, plain_name
 from zoo.train.job import fetch_weights
 from zoo.train.remarks import data_remarks
+from zoo.words import counted
 
 
 def benchmark(
@@ -39,35 +40,35 @@ def benchmark(
     progress: Progress | None = None,
     **settings: Any,
 ) -> Table:
-    """Compare backbones, steps of the recipe and ways to combine, on one split.
+    """Compare backbones, steps of the training recipe and ensembles on one split.
 
-    Every backbone is probed, fine-tuned without augmentation and penalties, with augmentation, and
-    with both; from scratch there is no probe. Then every method combines the whole recipe's
-    networks of each seed, and a soup averages the fine-tuned variants of each backbone. Trainings
-    are runs in ``benchmarks/NAME/cells`` of the folder of the runs: the same call goes on where it
-    was interrupted, and more seeds or backbones add to them.
+    Every backbone is trained as a linear probe, fine-tuned without augmentation and penalties, with
+    augmentation, and with both; from scratch there is no probe. Then every method combines the
+    networks of the full recipe of each seed, and a soup averages the weights of the fine-tuned
+    variants of each backbone. Training runs are kept in ``benchmarks/NAME/cells`` of the runs
+    folder: the same call continues after an interruption, and more seeds or backbones add to them.
 
     Args:
-        backbones: families or variants; every family where empty.
+        backbones: families or variants; every family if empty.
         data, runs, progress: see :func:`zoo.finetune`.
-        seeds: trainings of each, with seeds 0, 1, ...
-        methods: of combining, out of ``soft``, ``geometric``, ``weighted``, ``greedy``, ``stack``,
-            ``vote``, ``auto`` and ``soup``.
-        each: backbone to settings of its own, such as ``{"mobilenet": {"weights": "file.h5"}}``.
-        jobs: trainings at a time on this machine.
-        backend: of joblib: ``loky``, or ``dask`` with the ``address`` of a scheduler, whose workers
-            share the folder of the runs and see images and weights under the same paths.
-        address: such as ``tcp://10.0.0.5:8786``.
-        name: of the benchmark; the data's where None.
-        **settings: the same in all trainings; see :class:`zoo.settings.Settings`.
+        seeds: training runs per cell, with seeds 0, 1, ...
+        methods: ways to combine, out of ``soft``, ``geometric``, ``weighted``, ``greedy``,
+            ``stack``, ``vote``, ``auto`` and ``soup``.
+        each: backbone to its own settings, such as ``{"mobilenet": {"weights": "file.h5"}}``.
+        jobs: training runs at a time on this machine.
+        backend: joblib backend: ``loky``, or ``dask`` with the ``address`` of a scheduler whose
+            workers share the runs folder and see images and weights under the same paths.
+        address: of the Dask scheduler, such as ``tcp://10.0.0.5:8786``.
+        name: of the benchmark; the name of the data if None.
+        **settings: the same in all training runs; see :class:`zoo.settings.Settings`.
 
     Returns:
         The table; it is also in the folder as ``table.md``, ``table.csv`` and ``table.json``. A
-        backbone whose weights cannot be had is a row that says so.
+        backbone whose weights cannot be loaded is a row that says so.
 
     Raises:
-        ZooError, BackboneError: one sentence that says what is wrong; also where nothing at all
-            could be trained.
+        ZooError, BackboneError: one sentence that says what is wrong; also if all new training
+            runs failed, after the table was written.
     """
     progress = progress or Progress()
     source = None if data is None else str(data)
@@ -93,9 +94,15 @@ def benchmark(
     runner = JobRunner(jobs, backend, address)
     with disk_errors(store.folder), store.locked():
         able = [cell for cell in wanted if cell.backbone not in no_weights]
+        missing = [cell for cell in able if not store.is_done(cell.name)]
         failed = _train(able, dataset, store, runner, progress)
         table = _table(label, request, wanted, dataset, store, (failed, no_weights), name, progress)
         write(table)
+    if failed and not any(store.is_done(cell.name) for cell in missing):
+        raise ZooError(
+            f"all {counted(len(failed), 'new training run')} failed "
+            f"({next(iter(failed.values()))}); {table.path / 'table.md'} has the earlier ones"
+        )
     return table
 
 
@@ -111,7 +118,7 @@ def _images(candidate: Candidate, progress: Progress) -> Dataset:
     for split in ("val", "test"):
         if not len(dataset.split.rows(split)):
             what = "validation" if split == "val" else "test"
-            raise ZooError(f"there are no {what} images to compare by: add some")
+            raise ZooError(f"there are no {what} images to compare on: add some")
     return dataset
 
 
@@ -120,10 +127,10 @@ def _label(data: str) -> str:
 
 
 def _without_weights(found: Sequence[Candidate], progress: Progress) -> dict[str, str]:
-    """Backbone to the reason why its weights cannot be had; what can be fetched is fetched.
+    """Backbone to the reason why its weights cannot be loaded; missing ones are downloaded.
 
     Raises:
-        ZooError, BackboneError: none has weights, or a file that was named is not there.
+        ZooError, BackboneError: none has weights, or a named file does not exist.
     """
     reasons = {}
     for candidate in found:
@@ -134,7 +141,7 @@ def _without_weights(found: Sequence[Candidate], progress: Progress) -> dict[str
             fetch_weights(candidate.any, progress)
         except BackboneError as error:
             reasons[candidate.name] = str(error)
-            progress.say(f"left out {candidate.name}: {error}")
+            progress.say(f"skipped {candidate.name}: {error}")
     if len(reasons) == len(found):
         raise ZooError(f"no backbone has weights: {next(iter(reasons.values()))}")
     return reasons
@@ -147,17 +154,18 @@ def _train(
     runner: JobRunner,
     progress: Progress,
 ) -> dict[str, str]:
-    """Train the cells that are not there yet; gives name to reason of those that failed.
+    """Train the missing cells; gives name to reason of those that failed.
 
-    Probes come first, because they compute the features that the others find. A backbone whose
-    probe failed, for instance because its weights are of another network, is not tried again.
+    Probes come first, because they compute the features that the others load. A backbone whose
+    probe failed, for instance because its weights are of another network, is not trained further.
 
     Raises:
-        ZooError: none is there, then.
+        ZooError: no cell is finished.
     """
     missing = [cell for cell in wanted if not store.is_done(cell.name)]
     if len(missing) < len(wanted):
-        progress.say(f"{len(wanted) - len(missing)} of {len(wanted)} trainings are there already")
+        done = len(wanted) - len(missing)
+        progress.say(f"{done} of {counted(len(wanted), 'training run')} already finished")
     for size, fit in dict.fromkeys((c.settings.size, c.settings.fit) for c in missing):
         assert size is not None
         prepare(dataset.catalog, size, fit, progress)  # once, rather than in each process
@@ -174,7 +182,7 @@ def _train(
             for job, answer in runner.run(todo):
                 why = failure(job, answer, store)
                 failed |= why
-                _tell(by_name[job["name"]], why, store, advance, progress)
+                _say_result(by_name[job["name"]], why, store, advance, progress)
     if wanted and not any(store.is_done(cell.name) for cell in wanted):
         raise ZooError(f"nothing could be trained: {next(iter(failed.values()))}")
     return failed
@@ -192,15 +200,15 @@ def _job(cell: Cell, store: CellStore, runner: JobRunner) -> Job:
     }
 
 
-def _tell(
+def _say_result(
     cell: Cell, why: Mapping[str, str], store: CellStore, advance: Advance, progress: Progress
 ) -> None:
     advance(1)
     run = store.run(cell.name)
     if cell.name in why or run is None:
-        progress.say(f"{cell.label}: failed: {why.get(cell.name, 'it is not there')}")
+        progress.say(f"{cell.label}: failed: {why.get(cell.name, 'it is missing')}")
         return
-    # not the test: nobody should choose while the table is made
+    # not the test metrics: nobody should choose by them while the table is made
     found, spent = run.metrics["val"], run.record["seconds"]["total"]
     accuracy, loss = found["accuracy"]["value"], found["log_loss"]["value"]
     progress.say(
@@ -218,7 +226,7 @@ def _table(
     name: str | None,
     progress: Progress,
 ) -> Table:
-    """Combine, and put the rows together."""
+    """Combine the cells, and build the rows."""
     failed, no_weights = problems
     runner = JobRunner(request.jobs, request.backend, request.address)
     ensembles, missing = combinations(wanted, request.methods, request.seeds, store)
@@ -238,7 +246,7 @@ def _origin(
     store: CellStore,
     command: str,
 ) -> dict[str, Any]:
-    """Where the figures come from."""
+    """Command, machines, versions and data that the figures come from."""
     trained = {c.name: store.run(c.name) for c in wanted if store.is_done(c.name)}
     about = [store.about(name) for name in trained]
     summary = dataset.summary()

@@ -1,4 +1,4 @@
-"""What a benchmark trains: for every backbone the variants of the recipe, each with every seed."""
+"""The cells of a benchmark: every backbone, variant of the recipe and seed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo.runs import plain_name
 from zoo.settings import Settings, check, set_words
 from zoo.train.plan import Resolved, gather, resolve
 
-# from the least to the whole recipe
+# from the least to the full recipe
 VARIANTS = {
     "probe": "probe",
     "plain": "fine-tuned",
@@ -32,23 +32,23 @@ BACKENDS = ("loky", "dask")
 _VARIED = ("seed", "augment", "mix", "l1", "l2", "head_l1", "head_l2")
 _DATA = ("val_fraction", "test_fraction", "split_seed", "near_duplicates")
 _NO_PENALTY = {"l1": 0.0, "l2": 0.0}
-_MOST_SEEDS = 1000
+_MOST_SEEDS = 1000  # a larger number is a typing error
 
 PerBackbone = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for.
+    """A checked request for a benchmark.
 
     Attributes:
-        backbones: families or variants; all families where empty.
+        backbones: families or variants; all families if empty.
         data: see :func:`zoo.finetune`.
-        seeds: every training is repeated with this many.
-        methods: of combining, out of ``METHODS``.
-        settings: the same in all trainings.
-        each: backbone, as it is named in ``backbones``, to settings of its own.
-        jobs: trainings at a time on this machine.
+        seeds: number of training runs per cell.
+        methods: ways to combine, out of ``METHODS``.
+        settings: the same in all training runs.
+        each: backbone, as named in ``backbones``, to its own settings.
+        jobs: training runs at a time on this machine.
         backend: of joblib, ``loky`` or ``dask``.
         address: of the Dask scheduler.
 
@@ -72,7 +72,7 @@ class Request:
         for method in self.methods:
             if method not in METHODS:
                 hint = nearest(method, METHODS)
-                raise ZooError(f"there is no method {method!r} to combine by: {hint}")
+                raise ZooError(f"there is no method {method!r} to combine runs: {hint}")
         if len(set(self.methods)) < len(self.methods):
             raise ZooError(f"methods {', '.join(self.methods)} name one twice: name each once")
         self._check_fan_out()
@@ -80,7 +80,7 @@ class Request:
         for owner in self.each:
             if owner not in known:
                 raise ZooError(
-                    f"there are settings of {owner!r}, which is not among the backbones: "
+                    f"there are settings for {owner!r}, which is not among the backbones: "
                     f"{nearest(owner, known)}"
                 )
         _refuse_varied(self.settings, "")
@@ -94,7 +94,7 @@ class Request:
         weights = self.settings.get("weights", "none")
         if len(self.backbones) != 1 and weights not in {"none", "imagenet"}:
             raise ZooError(
-                f"weights {weights!r} fit one backbone only: name it, as in "
+                f"weights {weights!r} can be for one backbone only: name it, as in "
                 f"mobilenet.weights={weights}"
             )
 
@@ -111,14 +111,14 @@ class Request:
             )
         if self.backend == "dask" and self.jobs != 1:
             raise ZooError(
-                "--jobs is for this machine: with --backend dask, the threads of the workers say "
-                "how much is trained at a time (dask worker --nthreads)"
+                "--jobs is for this machine: with --backend dask, the threads of the workers set "
+                "how many cells are trained at a time (dask worker --nthreads)"
             )
         if self.backend != "dask" and self.address:
             raise ZooError("--address goes with --backend dask: add it, or leave --address out")
 
     def command(self, name: str | None = None) -> str:
-        """The command line that asks for the same; how it is spread over machines is left out."""
+        """The command line of the same request, without how it is spread over machines."""
         words = ["zoo", "benchmark"]
         words += ["--data", self.data] if self.data else []
         words += ["--backbones", ",".join(self.backbones)] if self.backbones else []
@@ -133,19 +133,19 @@ class Request:
 def _refuse_varied(settings: Mapping[str, Any], owner: str) -> None:
     for name, value in settings.items():
         if name in _VARIED:
-            what = "several seeds" if name == "seed" else f"trainings with and without {name}"
+            what = "several seeds" if name == "seed" else f"training with and without {name}"
             if name in {"augment", "mix"}:
-                what = "trainings with and without augmentation"
+                what = "training with and without augmentation"
             raise ZooError(f"{owner}{name} cannot be set: the table compares {what}; leave it out")
         if name == "unfreeze" and value == "none":
             raise ZooError(
-                f"{owner}unfreeze cannot be none: the table has probes beside what is fine-tuned; "
+                f"{owner}unfreeze cannot be none: the table has probes besides fine-tuning; "
                 f"leave it out"
             )
         if name in {"folds", "refit"}:
             raise ZooError(
-                f"{owner}{name} cannot be set: a cell of the table is one training, judged by the "
-                f"validation split; leave it out"
+                f"{owner}{name} cannot be set: a cell of the table is one training run, evaluated "
+                f"on the validation split; leave it out"
             )
         if name == "data":
             raise ZooError("data cannot be set among the settings: give --data")
@@ -157,7 +157,7 @@ class Candidate:
 
     Attributes:
         name: of the variant.
-        settings: variant of the recipe to the settings of its trainings, but for the seed.
+        settings: variant of the recipe to its settings, except for the seed.
     """
 
     name: str
@@ -165,12 +165,12 @@ class Candidate:
 
     @property
     def any(self) -> Resolved:
-        """Settings of one of its trainings: data, weights and size are those of all."""
+        """Settings of one of its variants: data, weights and size are the same in all."""
         return next(iter(self.settings.values()))
 
 
 def candidates(request: Request, progress: Progress) -> list[Candidate]:
-    """The backbones with everything decided.
+    """The backbones with all defaults decided.
 
     Raises:
         ZooError, BackboneError: an unknown backbone or one named twice, a setting that is unknown,
@@ -182,9 +182,9 @@ def candidates(request: Request, progress: Progress) -> list[Candidate]:
         given = gather(name, request.data, None, {**request.settings, **own}, progress)
         made = _candidate(given)
         if made.name in {other.name for other in found}:
-            raise ZooError(f"backbone {made.name!r} is named twice: name each once")
+            raise ZooError(f"backbone {made.name!r} is named twice: name each backbone once")
         found.append(made)
-        progress = Progress()  # the remark on the data is made once
+        progress = Progress()  # the remark on the data is printed once
     return found
 
 
@@ -198,7 +198,7 @@ def _candidate(given: Settings) -> Candidate:
         if "has no setting" not in str(error):
             raise
         raise ZooError(
-            f"{error}: settings of one backbone are given as backbone.setting=value, such as "
+            f"{error}: settings for one backbone are given as backbone.setting=value, such as "
             f"cnn.blocks=3"
         ) from None
     return Candidate(resolved.spec.name, settings)
@@ -208,7 +208,7 @@ def _changes(variant: str, scratch: bool) -> dict[str, Any]:
     """The settings that make a variant.
 
     With pretrained weights, L2 is on the head, its strength chosen on validation, and L1 on the
-    kernels below; from scratch there is no head to choose by, and both are on all kernels.
+    kernels below; from scratch there is no probe to choose it, and both are on all kernels.
     """
     if variant == "probe":
         return {"unfreeze": "none"}
@@ -221,13 +221,13 @@ def _changes(variant: str, scratch: bool) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Cell:
-    """One training.
+    """One training run.
 
     Attributes:
-        name: of its run; another for other settings or other data.
+        name: of its run, which depends on settings and data.
         backbone: the candidate's name.
         variant: of the recipe.
-        seed: of the training; 0 where there is no chance in it.
+        seed: of the training; 0 for a probe, which has no randomness.
         settings: all of them.
     """
 
@@ -245,7 +245,7 @@ class Cell:
 
 
 def cells(found: Sequence[Candidate], seeds: int, dataset: Dataset) -> list[Cell]:
-    """All trainings of the table; a probe has no chance in it and is trained once."""
+    """All training runs of the table; a probe has no randomness and is trained once."""
     catalog, made = dataset.catalog, []
     data = f"{catalog.fingerprint()} {dataset.split_fingerprint()}"
     for candidate in found:
@@ -262,6 +262,6 @@ def cells(found: Sequence[Candidate], seeds: int, dataset: Dataset) -> list[Cell
 
 
 def short_hash(content: Any) -> str:
-    """Eight letters that tell one content from others."""
+    """Eight hexadecimal digits that identify a content."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]

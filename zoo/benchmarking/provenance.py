@@ -1,11 +1,11 @@
-"""By which versions of zoo and its packages the runs of a table were made."""
+"""Which versions of zoo and its packages made the runs of a table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-_UNKNOWN = "not noted"  # by an older zoo
+_UNKNOWN = "not recorded"  # by an older zoo
 
 Versions = Mapping[str, str]
 
@@ -18,7 +18,7 @@ def versions_of(runs: Iterable[Versions]) -> dict[str, list[str]]:
 
 
 def mixed(runs: Iterable[Versions], cells: Path) -> str:
-    """A sentence where runs were made by different versions; empty where by the same.
+    """A sentence if runs were made by different versions; empty if not.
 
     Args:
         runs: package to version, of each run.
@@ -29,12 +29,12 @@ def mixed(runs: Iterable[Versions], cells: Path) -> str:
         return ""
     listed = "; ".join(f"{package} {' and '.join(found)}" for package, found in several.items())
     return (
-        f"These rows were made by different versions ({listed}): to make all anew, remove {cells}."
+        f"These rows were made by different versions ({listed}): remove {cells} to redo them all."
     )
 
 
 def by_other_code(runs: Mapping[str, Versions], code: str) -> list[str]:
-    """Names of the runs that zoo's code as it is now has not made.
+    """Names of the runs that the current code of zoo did not make.
 
     Args:
         runs: name to package to version.

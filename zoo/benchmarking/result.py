@@ -1,4 +1,4 @@
-"""A benchmark's table: its rows, their figures, and which rows can be told from the best single."""
+"""A benchmark's table: its rows, their figures, and how they compare with the best single."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Figure:
     """A metric on the test images.
 
     Attributes:
-        value: mean over seeds; None where it is not defined.
+        value: mean over seeds; None if it is not defined.
         low, high: 95% interval.
-        over: what the interval is over: ``seeds``, or ``images`` where there is one training.
+        over: what the interval is over: ``seeds``, or ``images`` of a single training run.
         each: of every seed.
     """
 
@@ -41,10 +41,10 @@ class Figure:
 
 
 def figure(name: str, runs: Sequence[Run]) -> Figure:
-    """A metric of one or more trainings.
+    """A metric of one or more training runs.
 
-    Over seeds, the interval is Student's: that of the mean accuracy of this recipe on these test
-    images. It says nothing of other images, as that of one training does.
+    Over seeds, the interval is Student's t of the mean of this recipe on these test images. It does
+    not cover other images, as that of one training run does.
     """
     entries = [run.metrics["test"][name] for run in runs]
     values = [e["value"] for e in entries]
@@ -67,19 +67,19 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 @dataclass
 class TableRow:
-    """A line of the table.
+    """A row of the table.
 
     Attributes:
-        label: what it is, in words.
+        label: its name.
         kind: ``single``, ``ensemble`` or ``soup``.
-        backbone, variant, method: what they are of; empty where it has none.
-        runs: seed to finished run; of a probe, in which there is no chance, one.
-        problems: why there is no run, by seed.
-        parameters, macs, size: of what predicts; size in bytes. Medians over seeds; None where not
-            known.
+        backbone, variant, method: empty if it has none.
+        runs: seed to finished run; a probe, which has no randomness, has one.
+        problems: seed to the reason why it has no run.
+        parameters, macs, size: of the networks that predict; size in bytes. Medians over seeds;
+            None if not known.
         train_seconds: features, probe and fine-tuning of all members; median over seeds.
         ms_per_image: median over seeds.
-        verdict: against the best single; None of that itself.
+        verdict: against the best single; None for the best single itself.
         best: whether it is the best single.
     """
 
@@ -100,7 +100,7 @@ class TableRow:
 
     @cached_property
     def figures(self) -> dict[str, Figure]:
-        """Metric to its figure; empty where there is no run."""
+        """Metric to its figure; empty if there is no run."""
         runs = [self.runs[s] for s in sorted(self.runs)]
         return {name: figure(name, runs) for name in LABELS} if runs else {}
 
@@ -112,22 +112,22 @@ class TableRow:
 
     @property
     def probes_kept(self) -> int:
-        """Of how many seeds fine-tuning did not beat the probe, which was kept."""
+        """Number of seeds for which fine-tuning did not beat the probe, which was kept."""
         if self.kind != "single" or self.variant == "probe":
             return 0
         return sum(run.record["kept"][0]["stage"] == "probe" for run in self.runs.values())
 
     def tables(self, seeds: Sequence[int]) -> list[PredictionTable]:
-        """Test predictions of these seeds; a probe's are the same for all."""
+        """Test predictions of these seeds; those of a probe are the same for all."""
         chosen = [0 if self.variant == "probe" else s for s in seeds]
         return [self.runs[s].predictions("test") for s in chosen]
 
     def seeds_with(self, other: TableRow) -> list[int]:
-        """Seeds of which there are predictions of both; 0 alone where neither has chance in it."""
-        chancy = [row for row in (self, other) if row.variant != "probe"]
-        if not chancy:
+        """Seeds with predictions of both; only 0 if both are probes."""
+        random = [row for row in (self, other) if row.variant != "probe"]
+        if not random:
             return [0]
-        shared = set.intersection(*(set(row.runs) for row in chancy))
+        shared = set.intersection(*(set(row.runs) for row in random))
         return sorted(shared)
 
     def as_record(self) -> dict[str, Any]:
@@ -162,8 +162,8 @@ class Table:
         name: of the benchmark.
         path: its folder, with ``table.md``, ``table.csv``, ``table.json`` and the cells' runs.
         rows: singles by backbone, then ensembles, then soups.
-        origin: command, machines, versions, which run was made by which (``made_by``), a sentence
-            where they differ (``mixed``), data and split.
+        origin: command, machines, versions, run to its versions (``made_by``), a sentence if they
+            differ (``mixed``), data and split.
     """
 
     name: str
@@ -173,7 +173,7 @@ class Table:
 
     @property
     def best(self) -> TableRow | None:
-        """The single of lowest log loss on validation; None where nothing was trained."""
+        """The single of lowest log loss on validation; None if nothing was trained."""
         return next((row for row in self.rows if row.best), None)
 
     def as_record(self) -> dict[str, Any]:
@@ -194,13 +194,13 @@ def single_rows(
     failed: Mapping[str, str],
     no_weights: Mapping[str, str],
 ) -> list[TableRow]:
-    """A row a backbone and variant.
+    """One row per backbone and variant.
 
     Args:
         cells: of the whole table.
-        store: where they are.
+        store: of the cells.
         failed: name to reason of the cells that were not trained.
-        no_weights: backbone to the reason why it has no weights; it has one row that says so.
+        no_weights: backbone to the reason why it has no weights; it gets one row that says so.
     """
     costs = _Costs(cells, store)
     rows: dict[tuple[str, str], TableRow] = {}
@@ -231,7 +231,7 @@ def ensemble_rows(
     store: CellStore,
     failed: Mapping[str, str],
 ) -> list[TableRow]:
-    """A row a method, and one a backbone for soups."""
+    """One row per method, and one soup per backbone."""
     costs = _Costs(cells, store)
     rows: dict[tuple[str, str], TableRow] = {}
     for one in wanted:
@@ -255,7 +255,7 @@ def ensemble_rows(
 
 
 class _Costs:
-    """What rows cost, from what is known of the cells."""
+    """Costs of rows, from those of their cells."""
 
     def __init__(self, cells: Sequence[Cell], store: CellStore) -> None:
         self._store = store
@@ -277,7 +277,7 @@ class _Costs:
         row.ms_per_image = _median([run.milliseconds for run in runs], float)
 
     def _network(self, runs: Sequence[Run], key: str) -> int | None:
-        """Parameters or multiply-accumulates of what predicts, summed over members."""
+        """Parameters or multiply-accumulates of the networks that predict, summed over members."""
         totals: list[float | None] = []
         for run in runs:
             parts = [self._store.about(name).get(key) for name in _asked(run)]
@@ -286,7 +286,7 @@ class _Costs:
         return _median(totals, int)
 
     def _seconds(self, names: Sequence[str]) -> float:
-        """Seconds of cells: features as they took when they were computed, once a backbone."""
+        """Seconds of cells; feature extraction counts once per backbone."""
         shared = sum(self._features[b] for b in {self._backbone[name] for name in names})
         return shared + sum(self._training(name) for name in names)
 
@@ -296,7 +296,7 @@ class _Costs:
         if run is None:
             return 0.0
         spent = run.record["seconds"]
-        # of a resumed run, the stage counts what came after; the history has all epochs
+        # a resumed run counts only the time since; its history has all epochs
         tuning = max(spent.get("finetune", 0.0), _epochs_seconds(run))
         return float(spent.get("probe", 0.0) + tuning)
 
@@ -330,7 +330,7 @@ def _median(values: Sequence[float | None], kind: type) -> Any:
 
 
 def compare_with_best(rows: Sequence[TableRow]) -> None:
-    """Mark the single of lowest validation loss, and judge all others against it."""
+    """Mark the single of lowest validation loss, and compare all others with it."""
     singles = [row for row in rows if row.kind == "single" and row.runs]
     if not singles:
         return

@@ -4,30 +4,55 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from zoo.benchmarking.result import Figure, Table, TableRow
 from zoo.benchmarking.verdict import Verdict
+from zoo.errors import disk_errors
 from zoo.evaluate.labels import LABELS
-from zoo.paths import new_file
 from zoo.progress import printable
-from zoo.runs import write_json
+from zoo.runs import to_json
+from zoo.words import counted
 
-_WIDTH = 100  # of the notes
+_WIDTH = 100  # characters of the notes in files
 
 
 def write(table: Table) -> None:
-    """Write ``table.md``, ``table.csv`` and ``table.json`` into the benchmark's folder."""
-    for name, text in (("table.md", markdown(table)), ("table.csv", csv_text(table))):
-        with new_file(table.path / name) as temporary:
-            temporary.write_text(text, "utf-8", newline="")
-    write_json(table.path / "table.json", table.as_record())
+    """Write ``table.md``, ``table.csv`` and ``table.json`` into the benchmark's folder.
+
+    All three are renewed, or none: they are replaced when all of them are complete on disk.
+
+    Raises:
+        ZooError: the disk is full or cannot be written.
+    """
+    contents = {
+        "table.md": markdown(table),
+        "table.csv": csv_text(table),
+        "table.json": to_json(table.as_record()) + "\n",
+    }
+    made: dict[Path, Path] = {}
+    with disk_errors(table.path):
+        try:
+            for name, text in contents.items():
+                temporary = table.path / f".{os.getpid()}.{name}"
+                made[temporary] = table.path / name
+                with temporary.open("w", encoding="utf-8", newline="") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+            for temporary, target in made.items():
+                temporary.replace(target)
+        finally:
+            for temporary in made:
+                temporary.unlink(missing_ok=True)
 
 
 def markdown(table: Table) -> str:
-    """Two tables, how good and at what cost, and what is to be known of them."""
+    """Two tables, of metrics and of costs, and the notes that explain them."""
     parts = [
         f"### Benchmark {_cell(table.name)}",
         _fold(_data(table)),
@@ -39,7 +64,7 @@ def markdown(table: Table) -> str:
 
 
 def grid(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table that is aligned as plain text, too; the first column to the left."""
+    """A Markdown table that is also aligned as plain text; the first column to the left."""
     cells = [list(headers), *[[_cell(c) for c in row] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
 
@@ -64,13 +89,10 @@ def _data(table: Table) -> str:
     data = table.origin["data"]
     return (
         f"{_cell(data['name'])}: {data['images']:,} images of {data['classes']} classes, "
-        f"{data['train']:,} to train, {data['val']:,} for validation, {data['test']:,} to test; "
-        f"split {data['split_fingerprint'][:12]}, {_plural(table.origin['seeds'], 'seed')}."
+        f"{data['train']:,} for training, {data['val']:,} for validation, {data['test']:,} for "
+        f"testing; split {data['split_fingerprint'][:12]}, "
+        f"{counted(table.origin['seeds'], 'seed')}."
     )
-
-
-def _plural(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _label(row: TableRow) -> str:
@@ -95,13 +117,13 @@ def _figure(found: Figure) -> str:
 
 _COSTS = (
     "model",
-    "accuracy beside the best single",
-    "log loss beside it",
+    "accuracy vs best single",
+    "log loss vs best single",
     "parameters (M)",
     "MACs (M)",
     "size (MB)",
     "training (s)",
-    "ms an image",
+    "ms per image",
 )
 
 
@@ -133,10 +155,10 @@ def _notes(table: Table) -> list[str]:
     notes = [_intervals(table), _comparison(table), _kept(table), *_problems(table)]
     notes.append(_cell(origin["mixed"]))
     notes.append(
-        f"Training: seconds of features (as long as a cell took that computed them), probe and "
-        f"fine-tuning, of all members; medians over seeds, as are milliseconds, measured with "
-        f"{_plural(origin['at_a_time'], 'training')} at a time. {origin['cell_seconds']:,.0f} s "
-        f"for all cells."
+        f"Training: seconds of feature extraction (of the cell that computed the features), probe "
+        f"and fine-tuning, summed over members; medians over seeds, as are milliseconds, measured "
+        f"with {counted(origin['at_a_time'], 'training run')} at a time. All cells took "
+        f"{origin['cell_seconds']:,.0f} s."
     )
     made = ", ".join(f"{package} {found}" for package, found in origin["versions"].items())
     notes.append(f"{'; '.join(origin['machines'])}; {made}. `{_cell(origin['command'])}`")
@@ -149,16 +171,16 @@ def _intervals(table: Table) -> str:
     parts = []
     if several:
         parts.append(
-            "In brackets: 95% interval of the mean over seeds (Student's t), on these test images."
+            "In brackets: 95% interval of the mean over seeds (Student's t), for these test images."
         )
     if single:
         why = []
         if table.origin["seeds"] > 1:
             probes = [row.variant == "probe" for row in single]
-            why += ["there is no chance in a probe"] if any(probes) else []
-            why += [] if all(probes) else ["of what is no probe, the other seeds are missing"]
+            why += ["a probe has no randomness"] if any(probes) else []
+            why += [] if all(probes) else ["of other rows, seeds are missing"]
         shown = f" ({'; '.join(why)})" if why else ""
-        parts.append(f"† one training{shown}: 95% interval over test images.")
+        parts.append(f"† one training run{shown}: 95% interval over test images.")
     return " ".join(parts)
 
 
@@ -166,10 +188,10 @@ def _comparison(table: Table) -> str:
     if table.best is None:
         return ""
     return (
-        f"Best single: {table.best.label}, by log loss on validation images. Beside it: the "
-        f"difference, and whether a paired test over test images (McNemar's, or flipped signs of "
-        f"means over seeds; bootstrap for log loss) and every seed call it better or worse at the "
-        f"5% level, not corrected for the number of rows."
+        f"Best single: {table.best.label}, by log loss on validation images. Against it: the "
+        f"difference, and better or worse if a paired test over test images (McNemar's, or a sign-"
+        f"flip test of means over seeds; bootstrap for log loss) at the 5% level and every seed "
+        f"agree, not corrected for the number of rows."
     )
 
 
@@ -178,11 +200,11 @@ def _kept(table: Table) -> str:
     if not kept:
         return ""
     shown = ", ".join(f"{row.label} ({row.probes_kept} of {len(row.runs)})" for row in kept)
-    return f"Fine-tuning did not beat the probe on validation, and the probe was kept: {shown}."
+    return f"Fine-tuning did not beat the probe on validation, so the probe was kept: {shown}."
 
 
 def _problems(table: Table) -> list[str]:
-    """A sentence a reason, with the rows and seeds that it is of."""
+    """One sentence per reason, with the rows and seeds that it applies to."""
     whose: dict[str, list[str]] = {}
     for row in table.rows:
         for seed, why in row.problems.items():
@@ -197,16 +219,16 @@ _AGAINST = ("accuracy", "p_value", "log_loss", "low", "high", "by_accuracy", "by
 
 
 def csv_text(table: Table) -> str:
-    """A line a row; where it comes from is repeated in each."""
+    """One line per row; the origin is repeated in each."""
     origin = table.origin
-    whence = {
+    provenance = {
         "data": origin["data"]["name"],
         "split_fingerprint": origin["data"]["split_fingerprint"],
         "command": origin["command"],
         "machine": "; ".join(origin["machines"]),
         "versions": "; ".join(f"{k} {v}" for k, v in origin["versions"].items()),
     }
-    lines = [{**_flat(row.as_record()), **whence} for row in table.rows]
+    lines = [{**_flat(row.as_record()), **provenance} for row in table.rows]
     file = io.StringIO()
     writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
     writer.writeheader()

@@ -1,6 +1,6 @@
-"""A process for one cell, so that memory does not grow with the table.
+"""The process of one cell, so that memory does not grow with the table.
 
-Started and heard by :mod:`zoo.benchmarking.fan_out`; see :func:`zoo.processes.serving.serve`.
+Started by :mod:`zoo.benchmarking.fan_out`; see :func:`zoo.processes.serving.serve`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _POLL = 1.0  # seconds between two looks at a run that another process is writin
 
 
 def _cell(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
-    """Train a run, or go on with it, and note what its network costs and where it was trained."""
+    """Train or resume a run, and record the costs of its network and the machine."""
     from zoo.origin import machine
     from zoo.train.job import finetune
 
@@ -31,14 +31,14 @@ def _cell(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
         else:
             finetune(name=name, runs=folder, **job["settings"])
     run = Run(folder / name)
-    costs = _costs(run)  # loads TensorFlow where nothing was left to train
+    costs = _costs(run)  # loads TensorFlow if nothing was left to train
     about = {"machine": machine(), "at_a_time": job["at_a_time"], **costs}
     write_json(Path(job["about"]), about)
     return {"seconds": run.record["seconds"]["total"]}
 
 
 def _costs(run: Run) -> dict[str, Any]:
-    """Parameters of a run's network, and its multiply-accumulates where they are known."""
+    """Parameters of a run's network, and its multiply-accumulates if they are known."""
     import backbones
     from zoo.keras_setup import import_keras
 

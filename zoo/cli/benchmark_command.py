@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import click
 
 from zoo.cli._common import (
@@ -27,15 +29,15 @@ from zoo.cli._common import (
     help="Families or variants.  [default: every family]",
 )
 @click.option(
-    "--seeds", type=int, default=3, show_default=True, metavar="N", help="Trainings of each."
+    "--seeds", type=int, default=3, show_default=True, metavar="N", help="Training runs per cell."
 )
 @click.option(
     "--set",
     "pinned",
     multiple=True,
     metavar="SETTING=VALUE",
-    help="A setting that is the same in all trainings, such as epochs=4; or of one backbone, such "
-    "as cnn.size=64 or mobilenet.weights=FILE.",
+    help="A setting of all training runs, such as epochs=4, or of one backbone, such as "
+    "cnn.size=64 or mobilenet.weights=FILE.",
 )
 @click.option(
     "--methods", metavar="M,N,...", help="Ways to combine, of `zoo ensemble`.  [default: all]"
@@ -46,11 +48,12 @@ from zoo.cli._common import (
     metavar="loky|dask",
     default="loky",
     show_default=True,
-    help="Of joblib: this machine, or a Dask cluster.",
+    help="joblib backend: loky (this machine) or dask (a cluster).",
 )
-@click.option("--address", metavar="URL", help="Of the Dask scheduler: tcp://HOST:8786.")
+@click.option("--address", metavar="URL", help="Address of the Dask scheduler: tcp://HOST:8786.")
 @click.option("--name", metavar="NAME", help="Name of the benchmark.  [default: the data's]")
 @runs_option
+@click.option("--wide", is_flag=True, help="Print all columns, wider than the terminal.")
 @json_option
 def command(
     data: str | None,
@@ -63,17 +66,18 @@ def command(
     address: str | None,
     name: str | None,
     runs: str | None,
+    wide: bool,
     as_json: bool,
 ) -> None:
     """Compare backbones, recipes and ensembles on one split, over seeds.
 
-    Each backbone is probed, fine-tuned without augmentation and penalties, with augmentation, and
-    with both (from scratch there is no probe); then every method combines the networks of each
-    seed. The table has means with 95% intervals, costs, and a paired test of every row against the
-    best single, which validation images choose.
+    Each backbone is trained as a linear probe, fine-tuned without augmentation and penalties, with
+    augmentation, and with both (from scratch there is no probe); then every method combines the
+    networks of each seed. The table has means with 95% intervals, costs, and a paired test of every
+    row against the best single, which is chosen on validation images.
 
-    Trainings are kept in RUNS/benchmarks/NAME: the same command goes on after Ctrl-C or kill -9,
-    and more seeds or backbones only add to them. table.md, table.csv and table.json lie there.
+    Training runs are kept in RUNS/benchmarks/NAME: the same command continues after Ctrl-C or
+    kill -9, and more seeds or backbones add to them. table.md, table.csv and table.json are there.
 
     \b
     Examples:
@@ -105,7 +109,8 @@ def command(
     if as_json:
         print_json({"path": str(table.path), **table.as_record()})
         return
-    from zoo.benchmarking.tables import markdown
+    from zoo.benchmarking.terminal import terminal_table
 
-    click.echo(markdown(table))
-    click.echo(f"files  {printable(str(table.path))}: table.md, table.csv, table.json")
+    width = shutil.get_terminal_size((100, 24)).columns
+    click.echo(terminal_table(table, width, wide=wide))
+    click.echo(f"\nfiles  {printable(str(table.path))}: table.md, table.csv, table.json")
