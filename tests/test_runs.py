@@ -31,9 +31,11 @@ ROOT = Path(zoo.__file__).parents[1]
 RECORD = {
     "settings": {"backbone": "cnn", "seed": 0},
     "classes": ["cat", "dög"],
-    "data": {"name": "pets"},
+    "data": {"name": "pets", "root": "/pets"},
     "created": "2026-01-01T00:00:00+00:00",
     "status": "running",
+    "seconds": {"total": 1.5},
+    "kept": [{"stage": "probe", "best_epoch": 0, "temperature": 1.0}],
 }
 
 
@@ -289,7 +291,8 @@ def test_what_a_run_holds_is_read_when_asked_for(folder):
     )
     with RunWriter("cnn-1") as writer:
         writer.write_record(RECORD)
-        write_json(writer.path / "metrics.json", {"val": {"accuracy": {"value": 1.0}}})
+        accuracy = {"value": 1.0, "low": 0.5, "high": 1.0, "n": 1}
+        write_json(writer.path / "metrics.json", {"val": {"accuracy": accuracy}})
         (writer.path / "predictions").mkdir()
         table.save(writer.path / "predictions" / "val.npz")
         run = writer.complete()

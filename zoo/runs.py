@@ -21,6 +21,14 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import DiskError, ZooError, disk_errors, nearest
 from zoo.origin import versions
 from zoo.paths import new_file, runs_dir
+from zoo.records import (
+    EnsembleRecord,
+    Metrics,
+    RunRecord,
+    StartedRecord,
+    TrainingRecord,
+    read_record,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -46,19 +54,18 @@ class Run:
         return self.path.name
 
     @cached_property
-    def record(self) -> dict[str, Any]:
+    def record(self) -> RunRecord:
         """Content of ``run.json``: settings, seed, versions, data, weights, timings.
 
         Raises:
             ZooError: missing or damaged.
         """
-        return _read_json(self.path / "run.json", "settings", "classes", "data", "created")
+        return read_record(self.path / "run.json", RunRecord)
 
     @property
     def settings(self) -> dict[str, Any]:
         """The settings it was trained with, as ``Settings.of`` takes them."""
-        settings: dict[str, Any] = self.record["settings"]
-        return settings
+        return self.record["settings"]
 
     @property
     def kind(self) -> str:
@@ -74,16 +81,13 @@ class Run:
         return f"{found['method']} of {len(found['members'])}"
 
     @property
-    def trained(self) -> list[dict[str, Any]]:
+    def trained(self) -> list[TrainingRecord]:
         """What is recorded of each training that was judged: stage, best epoch, temperature.
 
         Of each fold; of a refit, of the trainings that chose its epochs; empty of an ensemble.
         """
         record = self.record
-        found: list[dict[str, Any]] = (
-            record.get("folds") or record.get("before_refit") or record.get("kept") or []
-        )
-        return found
+        return record.get("folds") or record.get("before_refit") or record.get("kept") or []
 
     @property
     def view(self) -> tuple[int, str]:
@@ -98,24 +102,21 @@ class Run:
     @property
     def milliseconds(self) -> float | None:
         """Measured milliseconds an image of its network or networks; None where not measured."""
-        network = self.record.get("network")
-        found = network.get("ms_per_image") if isinstance(network, dict) else None
-        return float(found) if isinstance(found, int | float) else None
+        return self.record.get("network", {}).get("ms_per_image")
 
     @property
     def classes(self) -> list[str]:
         """Class names in the order of the model's outputs."""
-        classes: list[str] = self.record["classes"]
-        return classes
+        return self.record["classes"]
 
     @cached_property
-    def metrics(self) -> dict[str, dict[str, dict[str, float]]]:
+    def metrics(self) -> Metrics:
         """Split to metric to ``{"value", "low", "high", "n"}``.
 
         Raises:
             ZooError: missing or damaged.
         """
-        return _read_json(self.path / "metrics.json")
+        return read_record(self.path / "metrics.json", Metrics)
 
     def predictions(self, split: str = "test") -> PredictionTable:
         """Stored predictions of ``val``, ``test`` or, of a run with folds, ``oof``.
@@ -128,7 +129,7 @@ class Run:
         return PredictionTable.load(self.path / "predictions" / f"{split}.npz")
 
     @cached_property
-    def combination(self) -> dict[str, Any] | None:
+    def combination(self) -> EnsembleRecord | None:
         """Of an ensemble, how its members are combined; None for a single network.
 
         Raises:
@@ -136,11 +137,7 @@ class Run:
         """
         if not (self.path / "ensemble.json").is_file():
             return None
-        found = _read_json(self.path / "ensemble.json", "members", "ensemble")
-        names = found["members"]
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ZooError(f"{self.path / 'ensemble.json'} is damaged: it names no members")
-        return found
+        return read_record(self.path / "ensemble.json", EnsembleRecord)
 
     @property
     def members(self) -> list[Run]:
@@ -166,18 +163,6 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
-
-
-def _read_json(path: Path, *needed: str) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or not set(needed) <= set(content):
-            raise ValueError("it holds no record of a run")
-    except FileNotFoundError:
-        raise ZooError(f"{path} is missing: the run is damaged; train it again") from None
-    except (OSError, ValueError) as error:
-        raise ZooError(f"{path} cannot be read ({error}): train the run again") from error
-    return content
 
 
 def environment() -> dict[str, Any]:
@@ -247,7 +232,7 @@ def being_written(name: str, folder: str | Path | None = None) -> bool:
     return False
 
 
-def unfinished_record(name: str, folder: str | Path | None = None) -> dict[str, Any]:
+def unfinished_record(name: str, folder: str | Path | None = None) -> StartedRecord:
     """``run.json`` of an interrupted run.
 
     Raises:
@@ -257,7 +242,7 @@ def unfinished_record(name: str, folder: str | Path | None = None) -> dict[str, 
     if name not in there:
         hint = nearest(name, there) if there else "no run is unfinished"
         raise ZooError(f"there is no unfinished run {name!r} to resume: {hint}")
-    return _read_json(runs_dir(folder) / f".{name}.partial" / "run.json", "settings")
+    return read_record(runs_dir(folder) / f".{name}.partial" / "run.json", StartedRecord)
 
 
 def open_run(name: str | Path, folder: str | Path | None = None) -> Run:
@@ -369,9 +354,9 @@ class RunWriter:
         self._lock, self._complete = lock, False
         return self
 
-    def read_record(self) -> dict[str, Any]:
+    def read_record(self) -> StartedRecord:
         """``run.json`` as it was left."""
-        return _read_json(self.path / "run.json", "settings")
+        return read_record(self.path / "run.json", StartedRecord)
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Write ``run.json``."""

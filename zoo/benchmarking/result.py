@@ -51,9 +51,10 @@ def figure(name: str, runs: Sequence[Run]) -> Figure:
     if len(runs) == 1:
         only = entries[0]
         return Figure(only["value"], only["low"], only["high"], "images", tuple(values))
-    if any(v is None for v in values):
+    defined = [v for v in values if v is not None]
+    if len(defined) < len(values):
         return Figure(None, None, None, "seeds", tuple(values))
-    mean, low, high = mean_interval(values)
+    mean, low, high = mean_interval(defined)
     top = math.inf if name == "log_loss" else 1.0
     return Figure(mean, max(0.0, low), min(top, high), "seeds", tuple(values))
 
@@ -108,7 +109,8 @@ class TableRow:
     def val_loss(self) -> float:
         """Log loss on validation images, mean over seeds."""
         losses = [run.metrics["val"]["log_loss"]["value"] for run in self.runs.values()]
-        return float(np.mean(losses)) if losses else math.inf
+        defined = [loss for loss in losses if loss is not None]
+        return float(np.mean(defined)) if defined else math.inf
 
     @property
     def probes_kept(self) -> int:

@@ -19,6 +19,7 @@ from zoo.cli._common import (
 )
 
 if TYPE_CHECKING:
+    from zoo.records import RunRecord
     from zoo.runs import Run
 
 
@@ -105,15 +106,16 @@ def _print_result(run: Run) -> None:
     click.echo(where_and_when(run))
 
 
-def _kept(record: dict[str, Any]) -> str:
+def _kept(record: RunRecord) -> str:
     """Which of probe and fine-tuning was kept, and why."""
     trained = record.get("folds") or record.get("before_refit") or record["kept"]
     lines = []
     for i, member in enumerate(trained, start=1):
+        stages = {"probe": member.get("probe"), "finetune": member.get("finetune")}
         parts = [
-            f"{stage} {member[stage]['val_loss']:.3f} ({member[stage]['val_accuracy']:.3f})"
-            for stage in ("probe", "finetune")
-            if stage in member
+            f"{stage} {found['val_loss']:.3f} ({found['val_accuracy']:.3f})"
+            for stage, found in stages.items()
+            if found
         ]
         what = f"epoch {member['best_epoch']}" if member["best_epoch"] else "the probe"
         prefix = f"fold {i}: " if len(trained) > 1 else ""

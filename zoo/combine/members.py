@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ensembles import PredictionTable, align
 from zoo.errors import ZooError
+from zoo.records import DataRecord, RunRecord
 from zoo.runs import Run, check_name, open_run
 
 _SPLIT_SETTINGS = ("split_seed", "val_fraction", "test_fraction", "near_duplicates")
@@ -111,11 +111,11 @@ def _check_same_data(first: Run, other: Run) -> None:
         )
 
 
-def _where(data: dict[str, Any]) -> str:
+def _where(data: DataRecord) -> str:
     return f"{data['name']} ({data['images']} images, {data['fingerprint'][:8]})"
 
 
-def _differing(one: dict[str, Any], two: dict[str, Any]) -> str:
+def _differing(one: RunRecord, two: RunRecord) -> str:
     """The setting that explains different splits, where it is known."""
     for name in _SPLIT_SETTINGS:
         a, b = one["settings"].get(name), two["settings"].get(name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import shlex
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from zoo.data.prepare import Prepared, prepare
 from zoo.data.split import folds
 from zoo.errors import ZooError
 from zoo.progress import Progress
+from zoo.records import StageRecord, TrainingRecord
 from zoo.runs import Run
 from zoo.settings import Settings
 
@@ -81,9 +82,14 @@ class Evidence:
         return [row for row in rows if row.get("fold") == rows[0].get("fold")]
 
     @property
-    def kept(self) -> dict[str, Any]:
-        """The record of the training that made :attr:`judged`: stage, best epoch, losses."""
-        return self.run.trained[0] if self.run.trained else {}
+    def kept(self) -> TrainingRecord | None:
+        """The record of the training that made :attr:`judged`; None of an ensemble."""
+        return self.run.trained[0] if self.run.trained else None
+
+    @property
+    def kept_probe(self) -> StageRecord | None:
+        """The result of the probe that this training began with, if it had one."""
+        return self.kept.get("probe") if self.kept else None
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -159,7 +165,7 @@ class Evidence:
     @property
     def l2(self) -> float:
         """L2 penalty of the heads fitted here: the one that the run's probe chose."""
-        return float(self.kept.get("probe", {}).get("l2", USUAL_L2))
+        return self.kept_probe.get("l2", USUAL_L2) if self.kept_probe else USUAL_L2
 
     def cross_probed(
         self,

@@ -56,7 +56,7 @@ def check_settings(evidence: Evidence) -> Outcome:
 
 def _start(evidence: Evidence) -> float | None:
     """Validation loss of the probe that fine-tuning started from; None from random weights."""
-    found = evidence.kept.get("probe", {}).get("val_loss")
+    found = evidence.kept_probe["val_loss"] if evidence.kept_probe else None
     return None if found is None else float(found)
 
 

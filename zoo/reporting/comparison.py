@@ -91,7 +91,7 @@ def _forests(runs: Sequence[Run], split: str) -> list[Any]:
         rows = [
             Estimate(name, m["value"], m["low"], m["high"])
             for name, m in found
-            if m and m["value"] is not None and m["low"] is not None
+            if m and m["value"] is not None and m["low"] is not None and m["high"] is not None
         ]
         if len(rows) > 1:
             drawn.append(forest_chart(rows, label))

@@ -9,6 +9,7 @@ import numpy as np
 from zoo.evaluate.labels import LABELS
 from zoo.pages.charts.intervals import Estimate, forest_chart
 from zoo.pages.charts.members import pair_chart
+from zoo.records import CombinationRecord, DiversityRecord
 from zoo.runs import Run
 
 _MOST = 12  # members up to which every pair is shown
@@ -21,8 +22,8 @@ def ensemble_section(run: Run) -> dict[str, Any] | None:
         return None
     weights = dict(zip(found["members"], found.get("weights") or [], strict=False))
     given = [row["name"] for row in found["rows"]]
-    diversity = found.get("diversity") or {}
-    worth = dict(zip(given, diversity.get("contributions", []), strict=False))
+    diversity = found["diversity"]
+    worth = dict(zip(given, diversity["contributions"], strict=False))
     rows = [
         {
             "name": row["name"],
@@ -45,26 +46,22 @@ def ensemble_section(run: Run) -> dict[str, Any] | None:
         "best": found["best_member"],
         "against": found["against_best"],
         "pairs": _pairs(given, diversity),
-        "unsolved": diversity.get("unsolved"),
+        "unsolved": diversity["unsolved"],
         "forests": _forests(rows, found, run),
     }
 
 
-def _pairs(names: list[str], diversity: dict[str, Any]) -> list[tuple[str, Any]]:
+def _pairs(names: list[str], diversity: DiversityRecord) -> list[tuple[str, Any]]:
     kinds = {
-        "Other first choice": "disagreement",
-        "Both wrong (diagonal: wrong at all)": "double_fault",
+        "Other first choice": diversity["disagreement"],
+        "Both wrong (diagonal: wrong at all)": diversity["double_fault"],
     }
     if not 2 <= len(names) <= _MOST:
         return []
-    return [
-        (title, pair_chart(np.array(diversity[key]), names, title))
-        for title, key in kinds.items()
-        if key in diversity
-    ]
+    return [(title, pair_chart(np.array(m), names, title)) for title, m in kinds.items()]
 
 
-def _forests(rows: list[dict[str, Any]], found: dict[str, Any], run: Run) -> list[Any]:
+def _forests(rows: list[dict[str, Any]], found: CombinationRecord, run: Run) -> list[Any]:
     """Accuracy and log loss of members, plain mean and ensemble with their intervals."""
     every = [(row["name"], row["test"]) for row in rows]
     drawn = []

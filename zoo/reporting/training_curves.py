@@ -21,13 +21,14 @@ def training_section(run: Run) -> dict[str, Any]:
         return {"charts": [], "words": words}
     judged = {n: rows for n, rows in histories.items() if "val_loss" in rows[0]} or histories
     first = next(iter(judged.values()))
-    kept = run.trained[0] if run.trained else {}
-    best = kept.get("best_epoch") or None
-    probe = kept.get("probe", {})
+    kept = run.trained[0] if run.trained else None
+    best = (kept["best_epoch"] or None) if kept else None
+    probe = kept.get("probe") if kept else None
+    starts = {"loss": probe["val_loss"], "accuracy": probe["val_accuracy"]} if probe else {}
     drawn = []
     for what, title in (("loss", "loss by epoch"), ("accuracy", "accuracy by epoch")):
         lines = _lines(judged, what)
-        drawn.append(history_chart(lines, title, best, probe.get(f"val_{what}")))
+        drawn.append(history_chart(lines, title, best, starts.get(what)))
     rate = [row.get("learning_rate", math.nan) for row in first]
     drawn.append(history_chart({"learning rate": rate}, "learning rate by epoch", None, None))
     words = (

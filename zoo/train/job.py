@@ -82,7 +82,7 @@ def finetune(
     fetch_weights(resolved, progress)
     timings = Timings()
     with RunWriter(name, runs, resume) as writer, disk_errors(writer.path):
-        record = writer.read_record() if resume else _first_record(resolved, study)
+        record = dict(writer.read_record()) if resume else _first_record(resolved, study)
         writer.write_record(record)
         with timings.stage("scan"):
             dataset = load(resolved.settings, progress)
