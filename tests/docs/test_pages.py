@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -46,6 +47,33 @@ def test_python_blocks_compile(page: Path) -> None:
     for block in blocks(page):
         if block.language == "python":
             compile(block.code, block.page, "exec")
+
+
+def test_named_objects_and_files_exist(page: Path) -> None:
+    if page.name in {"CHANGELOG.md", "changelog.md"}:
+        return  # it names what is gone
+    for code in re.findall(r"`([^`\n]+)`", prose(page)):
+        if code == "zoo.backbones":  # the group of entry points
+            continue
+        if re.fullmatch(r"(zoo|backbones|ensembles)(\.\w+)+", code):
+            assert resolves(code), f"there is no {code}"
+        elif re.match(r"(zoo|backbones|ensembles|benchmarks|tests|docs)/[\w./]*$", code):
+            assert (ROOT / code).exists(), code
+    for block in blocks(page):
+        for script in re.findall(r"python (benchmarks/\w+\.py)", block.code):
+            assert (ROOT / script).is_file(), script
+
+
+def resolves(name: str) -> bool:
+    """Whether a dotted name is that of a module, or of something in one."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:count]))
+        except ModuleNotFoundError:
+            continue
+        return all((found := getattr(found, part, None)) is not None for part in parts[count:])
+    return False
 
 
 def test_commands_exist_as_shown(page: Path) -> None:
@@ -116,6 +144,8 @@ def test_the_check_finds_what_is_wrong() -> None:
         ["tune", "cnn", "--set", "epoch=3"],
     ):
         assert wrong(line), line
+    assert resolves("zoo.data.sources.scan") and resolves("zoo.data")
+    assert not resolves("zoo.data.sources.scanned") and not resolves("zoo.date.sources")
 
 
 def test_readme_is_short_and_names_the_test_command() -> None:
