@@ -108,9 +108,13 @@ def test_quick_commands(tutorial_folder: Path, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.slow
-def test_all_commands_in_a_shell(tutorial_folder: Path) -> None:
+@pytest.mark.parametrize("data", ["inaturalist_12K", "elpv", "digits"])
+def test_all_commands_in_a_shell(data: str, tutorial_folder: Path) -> None:
     write_files(tutorial_folder)
     script = small("".join(block.code for block in shell_blocks()))
+    script = script.replace("DATA=inaturalist_12K", f"DATA={data}")
+    if data != "inaturalist_12K":  # built-in sets are no folder to predict
+        script = "\n".join(line for line in script.splitlines() if "zoo predict" not in line)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
