@@ -24,6 +24,11 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return re.sub(r"^<!-- zoo: (\w+) -->$", lambda m: parts[m[1]](), markdown, flags=re.MULTILINE)
 
 
+def on_page_content(html: str, **_: Any) -> str:
+    """MkDocs calls this with each page's HTML: roles of Sphinx in docstrings become plain code."""
+    return re.sub(r":(?:attr|class|data|exc|func|meth|mod):(?=<code>)", "", html)
+
+
 def _leaves(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:
     context = click.Context(group, info_name=name)
     for key in group.list_commands(context):
@@ -54,7 +59,8 @@ def _settings() -> str:
 
 
 def _row(option: Option) -> str:
-    default = option.auto or {True: "on", False: "off"}.get(option.default, option.default)
-    values = "on, off" if option.type is bool else option.range().removeprefix("one of ")
+    switch = option.type is bool
+    default = ("on" if option.default else "off") if switch else option.default
+    values = "on, off" if switch else option.range().removeprefix("one of ")
     text = option.help.replace("|", "\\|")
-    return f"| `{option.name}` | {default} | {values} | {text} |"
+    return f"| `{option.name}` | {option.auto or default} | {values} | {text} |"
