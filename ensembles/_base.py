@@ -10,7 +10,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ensembles._errors import EnsembleError
-from ensembles.table import PredictionTable, align, with_classes
+from ensembles._folds import unit_names
+from ensembles.table import PredictionTable, align, check_groups, with_classes
 
 Predictions = Sequence[PredictionTable] | Sequence[np.ndarray] | np.ndarray
 
@@ -31,28 +32,36 @@ class Combiner(ClassifierMixin, BaseEstimator):
     # what a method learns, besides the above: name to shape in the letters m, k, and M for m * k
     LEARNED: ClassVar[Mapping[str, str]] = {}
 
-    def fit(self, tables: Predictions, y: np.ndarray | None = None) -> Self:
+    def fit(
+        self,
+        tables: Predictions,
+        y: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
+    ) -> Self:
         """Learn how to combine.
 
         Args:
             tables: predictions for samples that no member was fitted on.
-            y: int of shape (n,), columns of the true classes; that of the tables where None.
+            y: int of shape (n,), columns of the true classes; that of the tables if None.
+            groups: int of shape (n,), equal for samples that depend on each other, which are
+                never in two folds; those of the tables if None.
 
         Raises:
-            EnsembleError: tables that do not fit each other or ``y``, or a wrong parameter.
+            EnsembleError: tables that do not fit each other, ``y`` or ``groups``, or a wrong
+                parameter.
         """
-        probabilities, labels, ids = labelled(tables, y)
-        self.fit_arrays(probabilities, labels, ids)
+        probabilities, labels, units = labelled(tables, y, groups)
+        self.fit_arrays(probabilities, labels, units)
         if isinstance(tables[0], PredictionTable):
             self.classes_ = tables[0].classes
         return self
 
-    def fit_arrays(self, probabilities: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> Self:
-        """:meth:`fit` for checked arrays of shapes (m, n, k), (n,) and (n,)."""
+    def fit_arrays(self, probabilities: np.ndarray, labels: np.ndarray, units: np.ndarray) -> Self:
+        """:meth:`fit` for what :func:`labelled` gives."""
         self.n_members_, _, self.n_classes_ = probabilities.shape
         self.classes_ = np.arange(self.n_classes_)
         try:
-            self._fit(probabilities, labels, ids)
+            self._fit(probabilities, labels, units)
         except BaseException:
             del self.n_members_  # what is half fitted must not predict
             raise
@@ -107,17 +116,20 @@ class Combiner(ClassifierMixin, BaseEstimator):
             part.weights_ = part.weights_[list(members)]
         return part
 
-    def _fit(self, probabilities: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> None:
-        """Learn from (m, n, k), (n,) and the samples' names (n,), which folds may follow."""
+    def _fit(self, probabilities: np.ndarray, labels: np.ndarray, units: np.ndarray) -> None:
+        """Learn from (m, n, k), (n,) and the names (n,) of the samples' units, see `_folds`."""
 
     def _combine(self, probabilities: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
 
 def labelled(
-    tables: Predictions, y: np.ndarray | None
+    tables: Predictions, y: np.ndarray | None, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Members' predictions (m, n, k), the labels (n,) and the samples' names or numbers (n,).
+    """Members' predictions (m, n, k), the labels (n,) and the names of the samples' units (n,).
+
+    A unit is a sample, or a group of samples that depend on each other: see
+    :mod:`ensembles._folds`.
 
     Raises:
         EnsembleError: see :func:`stacked`; also no labels, no samples, labels out of range.
@@ -126,11 +138,15 @@ def labelled(
     ids = np.arange(probabilities.shape[1])
     if isinstance(tables[0], PredictionTable):
         ids, y = tables[0].ids, tables[0].labels if y is None else y
+        groups = align(tables)[0].groups if groups is None else groups  # type: ignore[arg-type]
     if y is None or not len(ids):
         raise EnsembleError("fitting needs samples and their labels: give y, or tables")
     labels = np.asarray(y)
     _check_labels(labels, probabilities)
-    return probabilities, labels.astype(np.int64), ids
+    if groups is not None:
+        groups = np.asarray(groups)
+        check_groups(groups, len(ids))
+    return probabilities, labels.astype(np.int64), unit_names(ids, groups)
 
 
 def stacked(tables: Predictions, classes: np.ndarray | None = None) -> np.ndarray:

@@ -43,29 +43,31 @@ def cross_validate(
     tables: Predictions,
     y: np.ndarray | None = None,
     *,
+    groups: np.ndarray | None = None,
     calibrate: bool = True,
     folds: int = 5,
 ) -> CrossValidation:
     """Judge combiners, each within an :class:`Ensemble`, by stratified folds.
 
-    Folds follow the samples' ids where tables are given, not their order. A single fold is fitted
-    on itself: right for combiners that learn nothing, too good for all others.
+    Folds follow the samples' ids if tables are given, not their order, and keep groups together.
+    A single fold is fitted on itself: right for combiners that learn nothing, optimistic for all
+    others.
 
     Raises:
         EnsembleError: tables that do not fit each other, or fewer than 2 samples.
     """
-    return _cross_validate(combiners, *labelled(tables, y), calibrate, folds)
+    return _cross_validate(combiners, *labelled(tables, y, groups), calibrate, folds)
 
 
 def _cross_validate(
     combiners: Mapping[str, Combiner],
     probabilities: np.ndarray,
     labels: np.ndarray,
-    ids: np.ndarray,
+    units: np.ndarray,
     calibrate: bool,
     folds: int,
 ) -> CrossValidation:
-    fold = _folds(labels, folds, ids)
+    fold = _folds(labels, folds, units)
     n, k = probabilities.shape[1:]
     found = {name: np.empty((n, k)) for name in combiners}
     scores = [np.empty((4, n)) for _ in probabilities]
@@ -78,7 +80,7 @@ def _cross_validate(
         train, test = at_best[:, rest], at_best[:, held]
         for name, combiner in combiners.items():
             ensemble = Ensemble(combiner, calibrate)
-            ensemble.fit_scaled(train, temperatures, labels[rest], ids[rest])
+            ensemble.fit_scaled(train, temperatures, labels[rest], units[rest])
             found[name][held] = ensemble.combine_scaled(test)
         for score, p in zip(scores, test, strict=True):
             score[:, held] = _row_scores(p, labels[held])
@@ -87,10 +89,10 @@ def _cross_validate(
     return CrossValidation(found, losses, raw, [_summary(score) for score in scores])
 
 
-def _folds(labels: np.ndarray, folds: int, ids: np.ndarray) -> np.ndarray:
+def _folds(labels: np.ndarray, folds: int, units: np.ndarray) -> np.ndarray:
     if folds == 1:
         return np.zeros(len(labels), np.int64)
-    fold = fold_numbers(labels, folds, ids)
+    fold = fold_numbers(labels, folds, units)
     if len(np.unique(fold)) < 2:
         raise EnsembleError(
             f"too few to cross-validate ({len(labels)} in one fold): give more samples, or take "
@@ -139,7 +141,12 @@ class Choice:
 
 
 def choose(
-    tables: Predictions, y: np.ndarray | None = None, *, calibrate: bool = True, folds: int = 5
+    tables: Predictions,
+    y: np.ndarray | None = None,
+    *,
+    groups: np.ndarray | None = None,
+    calibrate: bool = True,
+    folds: int = 5,
 ) -> Choice:
     """The simplest method that is not clearly worse than the best, by cross-validation.
 
@@ -149,7 +156,9 @@ def choose(
 
     Args:
         tables: predictions for samples that no member was fitted on.
-        y: int of shape (n,); that of the tables where None.
+        y: int of shape (n,); that of the tables if None.
+        groups: int of shape (n,), equal for samples that depend on each other: never in two
+            folds; those of the tables if None.
         calibrate: see :class:`Ensemble`.
         folds: of the cross-validation.
 
@@ -158,9 +167,9 @@ def choose(
     """
     if folds < 2:
         raise EnsembleError(f"choosing a method needs at least 2 folds, not {folds}")
-    probabilities, labels, ids = labelled(tables, y)
+    probabilities, labels, units = labelled(tables, y, groups)
     combiners = _candidates(probabilities)
-    found = _cross_validate(combiners, probabilities, labels, ids, calibrate, folds)
+    found = _cross_validate(combiners, probabilities, labels, units, calibrate, folds)
     means = {name: float(loss.mean()) for name, loss in found.losses.items()}
     stacks = [name for name in means if name.startswith("stack ")]
     if stacks:

@@ -61,16 +61,16 @@ class Ensemble(Combiner):
         self.combiner = combiner
         self.calibrate = calibrate
 
-    def _fit(self, probabilities: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> None:
+    def _fit(self, probabilities: np.ndarray, labels: np.ndarray, units: np.ndarray) -> None:
         temperatures = member_temperatures(probabilities, labels, self.calibrate)
-        self.fit_scaled(rescaled(probabilities, temperatures), temperatures, labels, ids)
+        self.fit_scaled(rescaled(probabilities, temperatures), temperatures, labels, units)
 
     def fit_scaled(
         self,
         probabilities: np.ndarray,
         temperatures: np.ndarray,
         labels: np.ndarray,
-        ids: np.ndarray,
+        units: np.ndarray,
     ) -> Ensemble:
         """Fit on members that are at their ``temperatures`` already."""
         if not isinstance(self.combiner, Combiner | None):
@@ -78,7 +78,7 @@ class Ensemble(Combiner):
                 f"an ensemble takes a combiner such as SoftVoting(), not {self.combiner!r:.60}"
             )
         combiner = SoftVoting() if self.combiner is None else clone(self.combiner)
-        self.combiner_ = combiner.fit_arrays(probabilities, labels, ids)
+        self.combiner_ = combiner.fit_arrays(probabilities, labels, units)
         self.n_members_, _, self.n_classes_ = probabilities.shape
         self.classes_ = np.arange(self.n_classes_)
         self.temperatures_, self.temperature_ = temperatures, 1.0

@@ -25,7 +25,7 @@ class BestMember(LinearPool):
         weights_: float64 of shape (m,): one for that member.
     """
 
-    def _fit(self, probabilities: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> None:
+    def _fit(self, probabilities: np.ndarray, labels: np.ndarray, units: np.ndarray) -> None:
         losses = member_losses(true_class(probabilities, labels))
         self.weights_ = np.eye(self.n_members_)[int(losses.argmin())]
 
@@ -42,7 +42,7 @@ class GreedySelection(LinearPool):
     Args:
         rounds: members to take, at most.
         bags: number of repetitions; 0 takes a single selection on equal weights.
-        seed: of the samples' weights, which follow the samples' ids.
+        seed: of the samples' weights, which follow the samples' ids; a group has one weight.
 
     Attributes:
         weights_: float64 of shape (m,), not negative, sums to one.
@@ -53,7 +53,7 @@ class GreedySelection(LinearPool):
         self.bags = bags
         self.seed = seed
 
-    def _fit(self, probabilities: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> None:
+    def _fit(self, probabilities: np.ndarray, labels: np.ndarray, units: np.ndarray) -> None:
         if self.rounds < 1 or self.bags < 0:
             raise EnsembleError(
                 f"greedy selection needs at least 1 round and 0 bags, not {self.rounds} and "
@@ -64,11 +64,13 @@ class GreedySelection(LinearPool):
         self.weights_ = self._select(chosen, np.full(n, 1 / n))
         if not self.bags:
             return
-        draws = np.empty((self.bags, n))
-        # in the order of the ids' keys: a sample keeps its weights whatever the order
-        order = np.argsort(sample_keys(ids, self.seed), kind="stable")
-        draws[:, order] = np.random.default_rng(self.seed).exponential(size=(self.bags, n))
-        bagged = np.mean([self._select(chosen, normalized(draw)) for draw in draws], axis=0)
+        names, unit = np.unique(units, return_inverse=True)
+        draws = np.empty((self.bags, len(names)))
+        # in the order of the units' keys: a sample keeps its weights whatever the order
+        order = np.argsort(sample_keys(names, self.seed), kind="stable")
+        draws[:, order] = np.random.default_rng(self.seed).exponential(size=draws.shape)
+        bags = [self._select(chosen, normalized(draw[unit])) for draw in draws]
+        bagged = np.mean(bags, axis=0)
         if -np.log(bagged @ chosen).mean() <= member_losses(chosen).min():
             self.weights_ = bagged
 

@@ -40,11 +40,11 @@ class Stacking(Combiner):
         self.C = C
         self.folds = folds
 
-    def _fit(self, probabilities: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> None:
+    def _fit(self, probabilities: np.ndarray, labels: np.ndarray, units: np.ndarray) -> None:
         if self.C is not None and not self.C > 0:
             raise EnsembleError(f"C must be above 0, not {self.C:g}")
         features = _features(probabilities)
-        fold = fold_numbers(labels, self.folds, ids)
+        fold = fold_numbers(labels, self.folds, units)
         self.C_ = self.C or self._chosen(probabilities, features, labels, fold)
         self._set(features, labels, self.C_)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ensembles._errors import EnsembleError
 
 _FIELDS = ("ids", "labels", "probabilities", "classes", "split", "fingerprint")
+_OPTIONAL = ("groups",)  # tables of earlier versions lack it
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class PredictionTable:
         classes: of shape (k,), class names in the order of the columns.
         split: name of the split, for instance ``val``, ``test`` or ``oof`` (out-of-fold).
         fingerprint: identity of the data that the samples come from.
+        groups: int64 of shape (n,), equal for samples that depend on each other (copies, images
+            of one patient); None if all are independent. Folds and resampling keep them together.
 
     Raises:
         EnsembleError: shapes that do not fit, repeated ids, or values that are no probabilities.
@@ -35,6 +39,7 @@ class PredictionTable:
     classes: np.ndarray
     split: str
     fingerprint: str
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in ("ids", "classes"):  # as pandas gives them, or bytes: joined by text
@@ -54,6 +59,7 @@ class PredictionTable:
                 f"a prediction table of {n} samples and {k} classes needs probabilities of shape "
                 f"({n}, {k}) and {n} labels, not {self.probabilities.shape} and {self.labels.shape}"
             )
+        check_groups(self.groups, n)
         if len(np.unique(self.ids)) < n:
             raise EnsembleError("a prediction table lists a sample more than once: keep one row")
         if len(np.unique(self.classes)) < k:
@@ -77,6 +83,7 @@ class PredictionTable:
         classes: Sequence[str] | np.ndarray | None = None,
         split: str = "val",
         fingerprint: str = "",
+        groups: Sequence[int] | np.ndarray | None = None,
     ) -> PredictionTable:
         """A table from arrays; samples and classes without a name are numbered.
 
@@ -93,6 +100,7 @@ class PredictionTable:
             classes=np.asarray(range(p.shape[1]) if classes is None else classes).astype(np.str_),
             split=split,
             fingerprint=fingerprint,
+            groups=None if groups is None else np.asarray(groups),
         )
 
     def rows(self, chosen: np.ndarray) -> PredictionTable:
@@ -102,21 +110,24 @@ class PredictionTable:
             ids=self.ids[chosen],
             labels=self.labels[chosen],
             probabilities=self.probabilities[chosen],
+            groups=None if self.groups is None else self.groups[chosen],
         )
 
     def save(self, path: Path) -> None:
         """Write as ``.npz`` without pickle."""
+        arrays: dict[str, Any] = {
+            "ids": np.asarray(self.ids, dtype=np.str_),
+            "labels": self.labels.astype(np.int64),
+            "probabilities": self.probabilities.astype(np.float32),
+            "classes": np.asarray(self.classes, dtype=np.str_),
+            "split": np.str_(self.split),
+            "fingerprint": np.str_(self.fingerprint),
+        }
+        if self.groups is not None:
+            arrays["groups"] = self.groups.astype(np.int64)
         # an open file, because NumPy would add a suffix to a path without one
         with path.open("wb") as file:
-            np.savez_compressed(
-                file,
-                ids=np.asarray(self.ids, dtype=np.str_),
-                labels=self.labels.astype(np.int64),
-                probabilities=self.probabilities.astype(np.float32),
-                classes=np.asarray(self.classes, dtype=np.str_),
-                split=np.str_(self.split),
-                fingerprint=np.str_(self.fingerprint),
-            )
+            np.savez_compressed(file, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> PredictionTable:
@@ -127,13 +138,23 @@ class PredictionTable:
         """
         try:
             with np.load(path, allow_pickle=False) as stored:
-                values = {name: stored[name] for name in _FIELDS}
+                present = (*_FIELDS, *(name for name in _OPTIONAL if name in stored))
+                values = {name: stored[name] for name in present}
             split, fingerprint = (str(values.pop(name)) for name in ("split", "fingerprint"))
             return cls(**values, split=split, fingerprint=fingerprint)
         except FileNotFoundError:
             raise EnsembleError(f"there is no prediction table {path}") from None
         except Exception as error:  # zipfile, zlib and numpy raise nearly anything on damage
             raise EnsembleError(f"prediction table {path} is damaged: {error}") from error
+
+
+def check_groups(groups: np.ndarray | None, n: int) -> None:
+    """Raise an EnsembleError unless groups are None or whole numbers of shape (n,)."""
+    if groups is not None and (groups.shape != (n,) or groups.dtype.kind not in "iu"):
+        raise EnsembleError(
+            f"groups must hold {n} whole numbers, equal for samples that depend on each other, "
+            f"not {groups.dtype} of shape {groups.shape}"
+        )
 
 
 def align(
@@ -152,10 +173,13 @@ def align(
     if not tables:
         raise EnsembleError("no members are given: give the predictions of at least one")
     names = names or [f"member {i}" for i in range(1, len(tables) + 1)]
-    return [
+    aligned = [
         tables[0],
         *[_like(tables[0], t, names[0], n) for t, n in zip(tables[1:], names[1:], strict=True)],
     ]
+    known = [table.groups for table in aligned if table.groups is not None]
+    # the tables of runs of earlier versions do not know the groups, those of others may
+    return [replace(t, groups=known[0]) if known and t.groups is None else t for t in aligned]
 
 
 def with_classes(table: PredictionTable, classes: np.ndarray) -> PredictionTable:
@@ -196,7 +220,10 @@ def _like(first: PredictionTable, other: PredictionTable, a: str, b: str) -> Pre
         columns = np.arange(len(other.classes)) if columns is None else columns
         same = np.argsort(columns)[other.labels[rows]]
         aligned = replace(
-            first, labels=same, probabilities=other.probabilities[np.ix_(rows, columns)]
+            first,
+            labels=same,
+            probabilities=other.probabilities[np.ix_(rows, columns)],
+            groups=None if other.groups is None else other.groups[rows],
         )
     differing = np.flatnonzero(same != first.labels)
     if len(differing):

@@ -31,7 +31,7 @@ class _FixedWeights(LinearPool):
     def __init__(self, weights: Sequence[float] | None = None) -> None:
         self.weights = weights
 
-    def _fit(self, probabilities: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> None:
+    def _fit(self, probabilities: np.ndarray, labels: np.ndarray, units: np.ndarray) -> None:
         self.weights_ = checked_weights(self.weights, self.n_members_)
 
 
@@ -102,7 +102,7 @@ class WeightedVoting(LinearPool):
         self.tolerance = tolerance
         self.max_iterations = max_iterations
 
-    def _fit(self, probabilities: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> None:
+    def _fit(self, probabilities: np.ndarray, labels: np.ndarray, units: np.ndarray) -> None:
         chosen = true_class(probabilities, labels).T  # (n, m)
         weights = np.full(self.n_members_, 1 / self.n_members_)
         for _ in range(self.max_iterations):

@@ -270,3 +270,20 @@ def test_one_sample_or_one_fold_cannot_be_cross_validated():
         choose(p[:, :1], y[:1])
     with pytest.raises(EnsembleError, match="at least 2 folds, not 1"):
         choose(p, y, folds=1)
+
+
+def test_samples_of_one_group_are_judged_by_fits_without_any_of_them():
+    rng = np.random.default_rng(0)
+    seen = []
+
+    class Remembering(SoftVoting):
+        def _fit(self, probabilities, labels, units):
+            super()._fit(probabilities, labels, units)
+            seen.append(set(units.tolist()))
+
+    groups = np.repeat(np.arange(20), 3)
+    labels = rng.integers(0, 2, 20)[groups]
+    p = rng.dirichlet(np.ones(2), (2, 60))
+    cross_validate({"soft": Remembering()}, p, labels, groups=groups)
+    # five fits, each without whole groups, every group left out once
+    assert sum(20 - len(units) for units in seen) == 20

@@ -175,3 +175,26 @@ def test_importing_ensembles_imports_no_network_library():
     root = Path(ensembles.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_groups_survive_the_file_and_follow_the_rows(tmp_path):
+    grouped = table(groups=np.array([4, 9, 4]))
+    grouped.save(tmp_path / "val.npz")
+    np.testing.assert_array_equal(PredictionTable.load(tmp_path / "val.npz").groups, [4, 9, 4])
+    np.testing.assert_array_equal(grouped.rows(np.array([2, 1])).groups, [4, 9])
+    table().save(tmp_path / "none.npz")
+    assert PredictionTable.load(tmp_path / "none.npz").groups is None
+
+
+def test_a_table_without_groups_takes_those_of_the_table_it_is_aligned_with():
+    order = np.array([2, 0, 1])
+    grouped = table(groups=np.array([4, 9, 4])).rows(order)
+    for aligned in ensembles.align([table(), grouped]):
+        np.testing.assert_array_equal(aligned.groups, [4, 9, 4])
+        np.testing.assert_array_equal(aligned.ids, table().ids)
+
+
+@pytest.mark.parametrize("groups", [np.zeros(2, int), np.zeros(3), np.array(["a", "b", "c"])])
+def test_groups_that_are_not_a_whole_number_for_each_sample_are_refused(groups):
+    with pytest.raises(EnsembleError, match="groups must hold 3 whole numbers"):
+        table(groups=groups)

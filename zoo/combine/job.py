@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from ensembles import PredictionTable
 from ensembles.comparison import compare
 from ensembles.diversity import Diversity
-from ensembles.pipeline import Ensemble, member_temperatures, rescaled
+from ensembles.pipeline import Ensemble
 from ensembles.selection import BestMember
 from ensembles.voting import SoftVoting
 from zoo.combine.decide import Decision, Request, decide
@@ -132,7 +132,7 @@ def _combine(given: Members, decision: Decision, folder: Path) -> dict[str, Any]
             "losses": decision.losses,
             "calibration": decision.calibration,
             "temperatures": [*fitted.temperatures_.tolist(), float(fitted.temperature_)],
-            **_beside(given, test, tables["test"], fitted.calibrate),
+            **_baselines(given, test, tables["test"], fitted.calibrate),
         },
     }
 
@@ -160,29 +160,24 @@ def _soup(given: Members, folder: Path, progress: Progress) -> dict[str, Any]:
             "fitted_on": "val",
             "losses": soup.losses,
             "temperatures": [soup.temperature],
-            **_beside(given, given.test(), soup.tables["test"], True),
+            **_baselines(given, given.test(), soup.tables["test"], True),
         },
     }
 
 
-def _beside(
+def _baselines(
     given: Members, test: list[PredictionTable], combined: PredictionTable, calibrate: bool
 ) -> dict[str, Any]:
-    """What the combination is to be seen beside: the members, their plain mean, the best of them.
+    """What the combination is compared with: the members, their plain mean, the best of them.
 
     The best member is the one of lowest log loss on validation, not on the test images. It is
-    compared at its best temperature where the combination is: scaling alone is no combining.
+    compared at its best temperature if the combination is: scaling alone is no combining.
     """
-    ids, labels, probabilities = given.tables[0].ids, given.labels, given.probabilities
-    temperatures = member_temperatures(probabilities, labels, calibrate)
-    known = rescaled(probabilities, temperatures)
     best, plain = (
-        Ensemble(combiner, calibrate).fit_scaled(known, temperatures, labels, ids)
-        for combiner in (BestMember(), SoftVoting())
+        Ensemble(combiner, calibrate).fit(given.tables) for combiner in (BestMember(), SoftVoting())
     )
-    asked = rescaled(np.stack([table.probabilities for table in test]), temperatures)
-    alone = replace(combined, probabilities=best.combine_scaled(asked).astype(np.float32))
-    soft = plain.combine_scaled(asked)
+    alone = replace(combined, probabilities=best.predict_proba(test).astype(np.float32))
+    soft = plain.predict_proba(test)
     rows = [
         {"name": run.name, "ms_per_image": run.milliseconds, "test": run.metrics.get("test", {})}
         for run in given.runs
