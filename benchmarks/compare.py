@@ -31,7 +31,7 @@ CNN = {"filters": 8, "dense_units": 32}
 
 def tables(folder: Path, jobs: int) -> list[Table]:
     """The tables of CI."""
-    shared = {"runs": folder, "seeds": SEEDS, "jobs": jobs, "progress": for_terminal()}
+    shared = {"runs_dir": folder, "seeds": SEEDS, "jobs": jobs, "progress": for_terminal()}
     elpv = zoo.benchmark(
         ["efficientnet", "cnn"], "elpv", each={"cnn": {"size": 32, **CNN}}, **shared, **ELPV
     )

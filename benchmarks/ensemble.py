@@ -45,7 +45,7 @@ def make_member(folder: Path, name: str, seed: int, rows: int, classes: int) -> 
     record = {
         "kind": "finetune",
         "created": "2026-01-01T00:00:00+00:00",
-        "settings": {"backbone": name, "size": 224, "fit": "squash"},
+        "settings": {"backbone": name, "size": 224, "resize": "stretch"},
         "classes": [f"class {i:03d}" for i in range(classes)],
         "data": {**about, "root": str(folder)},
         "network": {"ms_per_image": 10.0},
@@ -88,7 +88,7 @@ def row(members: int, rows: int, classes: int, rounds: int) -> list[str]:
             make_member(Path(folder), name, seed, rows, classes)
         times, bases, peaks, reason = [], [], [], ""
         for number in range(rounds):
-            call = ["-m", "zoo", "ensemble", "--members", ",".join(names), "--runs", folder]
+            call = ["-m", "zoo", "ensemble", "--members", ",".join(names), "--runs-dir", folder]
             spent, peak = measured([sys.executable, *call, "--name", f"e{number}"])
             times.append(spent)
             peaks.append(peak)

@@ -182,7 +182,7 @@ class Experiment:
         usual = {"size": SIZES.get(source, 96), "near_duplicates": near, "seed": seed}
         run = zoo.finetune(
             data=data.write(),
-            runs=self.folder / "runs",
+            runs_dir=self.folder / "runs",
             **{"backbone": "efficientnet", **usual, **settings},
         )
         return Evidence(run)

@@ -85,7 +85,7 @@ class Experiment:
         settings = self.resolved.settings
         self.dataset = load(settings, Progress())
         started = time.perf_counter()
-        self.prepared = prepare(self.dataset.catalog, settings.size, settings.fit, Progress())
+        self.prepared = prepare(self.dataset.catalog, settings.size, settings.resize, Progress())
         self.preparing = 1000 * (time.perf_counter() - started) / len(self.dataset.catalog)
         classes = len(self.dataset.catalog.classes)
         targets = soft_targets(self.dataset.catalog.labels, classes, 0.1)
@@ -203,7 +203,7 @@ def prediction_rows(experiment: Experiment, folder: Path) -> list[list[str]]:
     from zoo.evaluate.inference import Inference
 
     given = {k: v for k, v in experiment.resolved.settings.as_dict().items() if k != "backbone"}
-    given |= {"unfreeze": "none", "runs": folder / "runs"}
+    given |= {"unfreeze": "none", "runs_dir": folder / "runs"}
     run = zoo.finetune(experiment.resolved.spec.name, **given)
     files = [experiment.dataset.catalog.path(i) for i in range(len(experiment.dataset.catalog))]
     infer, all_rows = Inference(run.model), np.arange(len(experiment.images.pixels))

@@ -29,7 +29,7 @@ def bare_pass(data: str, size: int) -> tuple[int, float]:
     from zoo.settings import Settings
 
     dataset = load(Settings.of({"backbone": "efficientnet", "data": data}), Progress())
-    pixels = np.array(prepare(dataset.catalog, size, "squash", Progress()).pixels)
+    pixels = np.array(prepare(dataset.catalog, size, "stretch", Progress()).pixels)
     network = Inference(backbones.build("efficientnet", size=size).model)
     network.run(pixels, np.arange(64))  # traced before the clock starts
     started = time.perf_counter()
@@ -51,7 +51,7 @@ def main() -> None:
         def probe(name: str) -> dict[str, float]:
             runs = Path(folder, "runs")
             run = zoo.finetune(
-                "efficientnet", data, size=size, unfreeze="none", name=name, runs=runs
+                "efficientnet", data, size=size, unfreeze="none", name=name, runs_dir=runs
             )
             seconds: dict[str, float] = run.record["seconds"]
             return seconds

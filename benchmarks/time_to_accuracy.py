@@ -117,7 +117,7 @@ class Data:
         self.settings, self.resolved = settings_of(job)
         self.dataset = load(self.resolved.settings, Progress())
         self.catalog, self.split = self.dataset.catalog, self.dataset.split
-        self.prepared = prepare(self.catalog, job.size, self.resolved.settings.fit, Progress())
+        self.prepared = prepare(self.catalog, job.size, self.resolved.settings.resize, Progress())
         self.classes = len(self.catalog.classes)
 
     def pixels(self, split: str) -> np.ndarray:

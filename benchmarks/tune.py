@@ -5,10 +5,10 @@
 
 Both searches have the same time, data, fixed settings and seed, and both begin with the default
 settings. They run side by side, each on half of the cores, so that what else the machine does
-slows both. Cheap first is `zoo tune` as it is; plain is the same with --probes 0 and --no-prune,
-which searches the head's settings by training like all others. Features and prepared images are
-computed by a first, untimed run. What counts is the best validation score so far, at the end of
-each trial.
+slows both. Cheap first is `zoo tune` as it is; plain is the same with --head-trials 0 and
+--no-prune, which searches the head's settings by training like all others. Features and prepared
+images are computed by a first, untimed run. What counts is the best validation score so far, at the
+end of each trial.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from _table import print_table
 from zoo.pages import svg
 
 Curve = list[tuple[float, float, float]]  # seconds, best accuracy, best log loss
-_KINDS = {"cheap first": {"probes": 100}, "plain TPE": {"probes": 0, "prune": False}}
+_KINDS = {"cheap first": {"head_trials": 100}, "plain TPE": {"head_trials": 0, "prune": False}}
 
 
 def search(kind: str, folder: Path, args: argparse.Namespace) -> Curve:
@@ -43,7 +43,7 @@ def search(kind: str, folder: Path, args: argparse.Namespace) -> Curve:
         timeout=60 * args.minutes,
         refit=False,
         name=kind.replace(" ", "-"),
-        runs=folder / "runs",
+        runs_dir=folder / "runs",
         **{n: v for n, v in fixed.items() if v is not None},
         **_KINDS[kind],
     )
@@ -129,7 +129,7 @@ def main() -> None:
         import zoo
 
         zoo.finetune(
-            args.backbone, args.data, size=args.size, unfreeze="none", runs=folder / "warm"
+            args.backbone, args.data, size=args.size, unfreeze="none", runs_dir=folder / "warm"
         )
         curves = side_by_side(folder, args)
     seconds = 60 * args.minutes

@@ -126,7 +126,7 @@ def test_text_where_numbers_and_paths_are_natural_too():
 REFUSED = {
     "unknown, near": ({"lable_smoothing": 0.1}, ["'lable_smoothing'", "did you mean 'label_sm"]),
     "unknown, near the backbone": ({"backbon": "cnn"}, ["did you mean 'backbone'?"]),
-    "unknown, far": ({"qqq": 1}, ["'qqq'", "there is backbone, data, fit"]),
+    "unknown, far": ({"qqq": 1}, ["'qqq'", "there is backbone, data, resize"]),
     "one fold": ({"folds": 1}, ["folds must be 0 (off) or at least 2, not 1"]),
     "text for text": ({"data": 1.5}, ["data must be text, not 1.5"]),
 }

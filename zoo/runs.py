@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.deprecated import current_settings
 from zoo.errors import DiskError, ZooError, disk_errors, nearest
 from zoo.origin import versions
 from zoo.paths import new_file, runs_dir
@@ -60,7 +61,9 @@ class Run:
         Raises:
             ZooError: missing or damaged.
         """
-        return read_record(self.path / "run.json", RunRecord)
+        record = read_record(self.path / "run.json", RunRecord)
+        record["settings"] = current_settings(record["settings"])
+        return record
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -93,7 +96,7 @@ class Run:
     def view(self) -> tuple[int, str]:
         """Side in pixels of the images that its network takes, and how they become square."""
         try:
-            return int(self.settings["size"]), str(self.settings["fit"])
+            return int(self.settings["size"]), str(self.settings["resize"])
         except (KeyError, TypeError, ValueError) as error:
             raise ZooError(
                 f"{self.path / 'run.json'} tells no input size: the run is damaged; train it again"

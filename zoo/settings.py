@@ -15,6 +15,7 @@ from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from zoo.deprecated import current_settings
 from zoo.errors import ZooError, nearest
 
 
@@ -43,11 +44,11 @@ class Settings:
     backbone: str
     data: str = _option("", "folder, manifest.csv, tfds:NAME, or a built-in set", group="data")
 
-    fit: str = _option(
-        "squash",
-        "how an image becomes square: ignore its aspect ratio, cut the middle, or add borders",
+    resize: str = _option(
+        "stretch",
+        "resize mode: stretch (ignore the aspect ratio), crop (center crop) or pad (add borders)",
         group="data",
-        choices=("squash", "crop", "pad"),
+        choices=("stretch", "crop", "pad"),
     )
     val_fraction: float = _option(
         0.15, "share of each class for validation", group="data", low=0.01, high=0.5
@@ -260,6 +261,15 @@ class Settings:
         """
         return cls(**check(values, where))
 
+    @classmethod
+    def of_record(cls, values: Mapping[str, Any], where: str = "") -> Settings:
+        """Settings that zoo wrote, perhaps an older version of it.
+
+        Raises:
+            ZooError: see :meth:`of`.
+        """
+        return cls.of(current_settings(values), where)
+
     def changed(self, **values: Any) -> Settings:
         """A checked copy with other values."""
         return Settings.of({**self.as_dict(), **values})
@@ -323,6 +333,7 @@ def check(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
         ZooError: unknown setting, wrong type, out of range.
     """
     options, suffix = describe(), f" in {where}" if where else ""
+    values = current_settings(values, where, quiet=False, stacklevel=3)
     checked = {}
     for name, value in values.items():
         if name == "backbone":
@@ -416,7 +427,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ZooError(f"config file {path} must hold settings by name, not {values!r:.60}")
     if isinstance(values.get("settings"), dict):
-        values = values["settings"]
+        values = current_settings(values["settings"])
     return check(values, str(path))
 
 

@@ -37,6 +37,6 @@ def table(digits_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Tabl
             seeds=2,
             each=EACH,
             methods=["soft", "geometric", "vote", "auto"],
-            runs=folder / "runs",
+            runs_dir=folder / "runs",
             **TINY,
         )

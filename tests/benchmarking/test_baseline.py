@@ -22,7 +22,7 @@ def baseline(table):
 def made(folder, data, skill, seeds=2):
     """The CNN's rows of classifiers with another skill."""
     fill(folder, data, ["cnn"], seeds, each={"cnn": SMALL}, skill=skill)
-    return zoo.benchmark(["cnn"], data, seeds=seeds, each={"cnn": SMALL}, runs=folder, **TINY)
+    return zoo.benchmark(["cnn"], data, seeds=seeds, each={"cnn": SMALL}, runs_dir=folder, **TINY)
 
 
 def test_the_same_table_is_no_fall(table, baseline, tmp_path):

@@ -35,7 +35,7 @@ def test_only_what_is_missing_is_trained_and_its_cost_is_known(
     kept = {c.name: store.run(c.name) for c in cells}
     times = {n: (r.path / "run.json").stat().st_mtime_ns for n, r in kept.items() if r}
     table = zoo.benchmark(
-        ["cnn"], digits_folder, seeds=1, each=EACH, runs=tmp_path / "runs", jobs=2, **TINY
+        ["cnn"], digits_folder, seeds=1, each=EACH, runs_dir=tmp_path / "runs", jobs=2, **TINY
     )
     assert times == {n: (store.cells / n / "run.json").stat().st_mtime_ns for n in times}
     (trained,) = [r for r in table.rows if r.variant == "full"]
@@ -85,7 +85,7 @@ def workers_of(folder):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_kill_9_costs_the_cells_in_flight(digits_folder, tmp_path, jobs):
     call = ["benchmark", "--data", digits_folder, "--backbones", "cnn,resnet20", "--seeds", "1"]
-    call += [*words({**TINY, "epochs": 3}, EACH), "--runs", tmp_path / "runs"]
+    call += [*words({**TINY, "epochs": 3}, EACH), "--runs-dir", tmp_path / "runs"]
     call += ["--jobs", str(jobs), "--methods", "soft"]
     cells = tmp_path / "runs" / "benchmarks" / "digits" / "cells"
 
@@ -122,7 +122,7 @@ def test_a_dask_worker_is_killed_midway_and_the_table_completes(
         pids = {w.pid for w in cluster.workers.values()}
         assert len(pids) == 2
         call = ["benchmark", "--data", digits_folder, "--backbones", "cnn", "--seeds", "2"]
-        call += [*words({**TINY, "epochs": 3}, EACH), "--runs", tmp_path / "runs"]
+        call += [*words({**TINY, "epochs": 3}, EACH), "--runs-dir", tmp_path / "runs"]
         call += ["--backend", "dask", "--address", cluster.scheduler_address]
         process = started(call, tmp_path / "cache")
         cells = tmp_path / "runs" / "benchmarks" / "digits" / "cells"
@@ -139,7 +139,7 @@ def test_a_dask_worker_is_killed_midway_and_the_table_completes(
 @pytest.mark.slow
 def test_pretrained_members_share_features_and_are_averaged_into_a_soup(digits_folder, tmp_path):
     table = zoo.benchmark(
-        ["efficientnet"], digits_folder, seeds=1, runs=tmp_path / "runs", **{**TINY, "size": 32}
+        ["efficientnet"], digits_folder, seeds=1, runs_dir=tmp_path / "runs", **{**TINY, "size": 32}
     )
     labels = [r.label for r in table.rows]
     assert labels[-1] == "soup of efficientnet-lite0"
@@ -160,7 +160,12 @@ def test_weights_of_another_network_are_a_row_that_says_so(digits_folder, tmp_pa
     # nothing new could be trained: that is an error, and the table is written all the same
     with pytest.raises(zoo.ZooError, match=r"all 4 new training runs failed .*table\.md has the"):
         zoo.benchmark(
-            ["mobilenet", "cnn"], digits_folder, seeds=1, each=each, runs=tmp_path / "runs", **TINY
+            ["mobilenet", "cnn"],
+            digits_folder,
+            seeds=1,
+            each=each,
+            runs_dir=tmp_path / "runs",
+            **TINY,
         )
     folder = tmp_path / "runs" / "benchmarks" / "digits"
     rows = json.loads((folder / "table.json").read_text())["rows"]

@@ -124,7 +124,7 @@ def test_every_line_of_a_markdown_table_has_as_many_cells(table):
 def test_one_seed_has_intervals_over_images_and_says_so(filled, digits_folder, tmp_path):
     filled(["cnn"], 1, each={"cnn": SMALL})
     table = zoo.benchmark(
-        ["cnn"], digits_folder, seeds=1, each={"cnn": SMALL}, runs=tmp_path / "runs", **TINY
+        ["cnn"], digits_folder, seeds=1, each={"cnn": SMALL}, runs_dir=tmp_path / "runs", **TINY
     )
     assert len(table.rows) == 3  # nothing to be combined with
     assert {f.over for r in table.rows for f in r.figures.values()} == {"images"}
@@ -176,7 +176,7 @@ def test_a_backbone_without_weights_is_a_row_that_says_so(
         digits_folder,
         seeds=1,
         each={"cnn": SMALL, "resnet50": {"size": 32}},
-        runs=tmp_path / "runs",
+        runs_dir=tmp_path / "runs",
         **TINY,
     )
     assert [bool(r.runs) for r in table.rows] == [False, True, True, True]

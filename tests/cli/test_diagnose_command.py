@@ -56,6 +56,6 @@ def test_json_has_all_files() -> None:
 
 
 def test_an_unknown_run_is_told(tmp_path: Path) -> None:
-    result = CliRunner().invoke(cli, ["diagnose", "nothing", "--runs", str(tmp_path)])
+    result = CliRunner().invoke(cli, ["diagnose", "nothing", "--runs-dir", str(tmp_path)])
     assert isinstance(result.exception, zoo.ZooError)
     assert "there is no run 'nothing'" in str(result.exception)

@@ -10,7 +10,7 @@ import yaml
         ("tune", "no backbone is given"),
         ("tune cnm --data digits", "did you mean 'cnn'"),
         ("tune cnn --data digits --trials 0", "trials must be at least 1, not 0"),
-        ("tune cnn --data digits --probes -1", "probes must be at least 0"),
+        ("tune cnn --data digits --head-trials -1", "head_trials must be at least 0"),
         ("tune cnn --data digits --jobs 0", "jobs must be at least 1"),
         ("tune cnn --data digits --top 0", "top must be at least 1"),
         ("tune cnn --data digits --timeout soon", "timeout must be a time such as 1h"),

@@ -161,11 +161,11 @@ def test_members_are_linked_rather_than_copied(three):
     assert kept.samefile(three[0].path / "model.keras")
 
 
-def test_min_gain_keeps_the_fewest_members(make_run):
+def test_tolerance_keeps_the_fewest_members(make_run):
     runs = [make_run(n, i, 3.0) for i, n in enumerate("abcd")]
-    everything = zoo.ensemble(runs, "soft", min_gain=0.0, name="all")
-    fewer = zoo.ensemble(runs, "soft", min_gain=0.05, name="fewer")
-    single = zoo.ensemble(runs, "soft", min_gain=9.0, name="single")
+    everything = zoo.ensemble(runs, "soft", tolerance=0.0, name="all")
+    fewer = zoo.ensemble(runs, "soft", tolerance=0.05, name="fewer")
+    single = zoo.ensemble(runs, "soft", tolerance=9.0, name="single")
     assert len(everything.members) >= len(fewer.members) > len(single.members) == 1
     assert single.record["combination"]["method"] == "best"
 
@@ -215,7 +215,7 @@ def test_scaling_alone_is_no_gain(make_run):
 
 def test_the_best_member_is_the_one_that_is_kept_alone(make_run):
     runs = [make_run("calm", 1, 1.0), make_run("good", 2, 4.0), make_run("noise", 3, 0.0)]
-    found = zoo.ensemble(runs, "soft", min_gain=9.0).record["combination"]
+    found = zoo.ensemble(runs, "soft", tolerance=9.0).record["combination"]
     assert found["method"] == "best"
     assert found["members"] == [found["best_member"]]
 
@@ -315,7 +315,7 @@ def test_damaged_members_are_refused_and_nothing_is_left(make_run, tmp_path, spo
         (["a", "b"], {"method": "soft", "weights": [0, 0]}, "all zero"),
         (["a", "b"], {"method": "soft", "weights": [1, float("nan")]}, "finite"),
         (["a", "b"], {"method": "stack", "weights": [1, 1]}, "goes with --method soft"),
-        (["a", "b"], {"min_gain": -1}, "0 or more"),
+        (["a", "b"], {"tolerance": -1}, "0 or more"),
         (["a", "b"], {"budget_ms": float("nan")}, "0 or more"),
         (["a", "b"], {"budget_ms": 1}, "no member fits --budget-ms 1: the fastest takes 5 ms"),
         (["a", "b"], {"method": "soft", "weights": ["x", 1]}, "weights must be numbers"),

@@ -26,7 +26,7 @@ def trained(digits_folder, tmp_path_factory):
     built.model.save_weights(start)
     wanted = {
         "small": {"size": 16},
-        "large": {"size": 40, "seed": 1, "fit": "pad"},
+        "large": {"size": 40, "seed": 1, "resize": "pad"},
         "folded": {"size": 16, "folds": 2},
         "refit": {"size": 16, "folds": 2, "refit": True},
         "one": {"size": 16, "weights": str(start), "unfreeze": "all", "epochs": 4},
@@ -163,7 +163,7 @@ def test_command_line_from_members_to_predictions(trained, digits_folder):
     def call(*args):
         return subprocess.run([*command, *args], capture_output=True, text=True, check=True)
 
-    runs = ["--runs", str(folder)]
+    runs = ["--runs-dir", str(folder)]
     made = call("ensemble", "--members", "small, large,refit", "--name", "e", *runs)
     for word in ("accuracy", "log loss", "McNemar", "worth", "both wrong", "cross-validated"):
         assert word in made.stdout

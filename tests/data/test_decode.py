@@ -193,8 +193,8 @@ def framed() -> bytes:
     return encoded(pixels, "PNG")
 
 
-def test_squash_shows_the_whole_image_in_the_square():
-    pixels = decode(framed(), 40, "squash")
+def test_stretch_shows_the_whole_image_in_the_square():
+    pixels = decode(framed(), 40, "stretch")
     np.testing.assert_array_equal(pixels[5, [3, 20, 36]], [GREEN, RED, GREEN])
     np.testing.assert_array_equal(pixels[35, [3, 20, 36]], [GREEN, BLUE, GREEN])
 
@@ -215,19 +215,19 @@ def test_pad_shows_all_in_proportion_between_black_borders():
     np.testing.assert_array_equal(upright, np.rot90(pixels))
 
 
-@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 999, 3), (999, 1, 3), (700, 3, 3)])
-def test_any_proportion_fits(fit, shape):
+def test_any_proportion_fits(resize, shape):
     for format in ("PNG", "JPEG"):
-        assert decode(encoded(noise(*shape), format), 16, fit).shape == (16, 16, 3)
+        assert decode(encoded(noise(*shape), format), 16, resize).shape == (16, 16, 3)
 
 
-@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
-def test_large_jpeg_decoded_at_reduced_scale_agrees_with_full_decoding(fit):
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+def test_large_jpeg_decoded_at_reduced_scale_agrees_with_full_decoding(resize):
     photo = Image.fromarray(load_sample_image("china.jpg")).resize((1920, 1281))
     content = encoded(photo, "JPEG", quality=92)
     fully_decoded = encoded(Image.open(io.BytesIO(content)), "PNG", compress_level=1)
-    fast, full = (decode(c, 96, fit).astype(int) for c in (content, fully_decoded))
+    fast, full = (decode(c, 96, resize).astype(int) for c in (content, fully_decoded))
     assert np.abs(fast - full).mean() < 2.5
     assert abs((fast - full).mean()) < 0.5
     assert np.quantile(np.abs(fast - full), 0.999) < 25
@@ -314,11 +314,11 @@ def damaged_images(draw: st.DrawFn) -> bytes:
 @settings(max_examples=400)
 @given(
     content=st.one_of(st.binary(max_size=200), damaged_images()),
-    fit=st.sampled_from(["squash", "crop", "pad"]),
+    resize=st.sampled_from(["stretch", "crop", "pad"]),
 )
-def test_any_content_gives_an_image_or_a_reason(content, fit):
+def test_any_content_gives_an_image_or_a_reason(content, resize):
     try:
-        pixels = decode(content, 16, fit)
+        pixels = decode(content, 16, resize)
     except BadImageError as error:
         assert str(error)
     else:

@@ -32,17 +32,17 @@ def inspected(source: Path) -> Catalog:
     return usable(catalog, inspect(catalog, Progress()))[0]
 
 
-@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
-def test_pixels_are_those_of_decode(photos, fit):
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+def test_pixels_are_those_of_decode(photos, resize):
     catalog = inspected(photos({"cat": 40, "dog": 30}, size=(30, 20)))
-    prepared = prepare(catalog, 24, fit, Progress())
+    prepared = prepare(catalog, 24, resize, Progress())
     assert (prepared.pixels.dtype, prepared.pixels.shape) == (np.uint8, (70, 24, 24, 3))
     assert isinstance(prepared.pixels, np.memmap)
     assert not prepared.pixels.flags.writeable
     assert prepared.rows.dtype == np.int64
     for i in range(len(catalog)):
         np.testing.assert_array_equal(
-            prepared.pixels[prepared.rows[i]], decode(catalog.path(i), 24, fit)
+            prepared.pixels[prepared.rows[i]], decode(catalog.path(i), 24, resize)
         )
 
 
@@ -50,7 +50,7 @@ def test_equal_contents_share_a_row(photos):
     root = photos({"cat": 3, "dog": 2})
     (root / "dog" / "copy.png").write_bytes((root / "cat" / "001.png").read_bytes())
     catalog = inspected(root)
-    prepared = prepare(catalog, 16, "squash", Progress())
+    prepared = prepare(catalog, 16, "stretch", Progress())
     assert len(prepared.pixels) == 5
     assert prepared.rows[1] == prepared.rows[catalog.ids.index("dog/copy.png")]
     assert len(set(prepared.rows)) == 5
@@ -60,10 +60,10 @@ def test_second_call_decodes_nothing(photos):
     root = photos({"cat": 2, "dog": 2})
     catalog = inspected(root)
     progress = Watching()
-    first = prepare(catalog, 16, "squash", progress)
+    first = prepare(catalog, 16, "stretch", progress)
     for file in root.glob("*/*"):
         file.unlink()
-    second = prepare(catalog, 16, "squash", progress)
+    second = prepare(catalog, 16, "stretch", progress)
     assert progress.steps == [("prepare", 4)]
     assert first.key == second.key
     np.testing.assert_array_equal(first.pixels, second.pixels)
@@ -71,18 +71,18 @@ def test_second_call_decodes_nothing(photos):
 
 def test_moved_and_relabelled_files_use_what_is_there(photos):
     root = photos({"cat": 2, "dog": 3})
-    before = prepare(inspected(root), 16, "squash", Progress())
+    before = prepare(inspected(root), 16, "stretch", Progress())
     (root / "dog" / "000.png").rename(root / "cat" / "zero.png")
     (root / "dog").rename(root / "wolf")
     moved = root.rename(root.with_name("moved"))
     progress = Watching()
     catalog = inspected(moved)
-    after = prepare(catalog, 16, "squash", progress)
+    after = prepare(catalog, 16, "stretch", progress)
     assert progress.steps == []
     assert after.key == before.key
     for i in range(5):
         np.testing.assert_array_equal(
-            after.pixels[after.rows[i]], decode(catalog.path(i), 16, "squash")
+            after.pixels[after.rows[i]], decode(catalog.path(i), 16, "stretch")
         )
 
 
@@ -90,10 +90,10 @@ def test_size_and_fit_and_content_each_have_pixels_of_their_own(photos):
     root = photos({"cat": 2, "dog": 2})
     catalog = inspected(root)
     keys = {
-        prepare(catalog, size, fit, Progress()).key
-        for size, fit in ((16, "squash"), (16, "crop"), (20, "squash"))
+        prepare(catalog, size, resize, Progress()).key
+        for size, resize in ((16, "stretch"), (16, "crop"), (20, "stretch"))
     }
-    keys.add(prepare(catalog.take([0, 1, 2]), 16, "squash", Progress()).key)
+    keys.add(prepare(catalog.take([0, 1, 2]), 16, "stretch", Progress()).key)
     assert len(keys) == 4
 
 
@@ -108,7 +108,7 @@ def test_file_that_changed_since_inspection_gives_a_sentence(photos, tmp_path, m
     catalog = inspected(photos({"cat": 2, "dog": 2}))
     meddle(catalog.path(0))
     with pytest.raises(ZooError, match=r"cat/000\.png .*run the command again"):
-        prepare(catalog, 16, "squash", Progress())
+        prepare(catalog, 16, "stretch", Progress())
     assert list((tmp_path / "cache" / "prepared").iterdir()) == []
 
 
@@ -124,7 +124,7 @@ catalog = scan(sys.argv[1])
 catalog, _ = usable(catalog, inspect(catalog, Progress()))
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
-    prepare(catalog, 64, "squash", Progress())
+    prepare(catalog, 64, "stretch", Progress())
 except ZooError as error:
     print(error)
 """
@@ -144,7 +144,7 @@ def test_full_disk_gives_a_sentence_and_leaves_nothing(photos, tmp_path):
     assert "ZOO_CACHE" in done.stdout
     assert list((tmp_path / "cache" / "prepared").iterdir()) == []
     # with space again, all is well
-    assert len(prepare(inspected(root), 64, "squash", Progress()).pixels) == 5
+    assert len(prepare(inspected(root), 64, "stretch", Progress()).pixels) == 5
 
 
 @pytest.mark.parametrize(
@@ -163,8 +163,8 @@ def test_full_disk_gives_a_sentence_and_leaves_nothing(photos, tmp_path):
 )
 def test_damaged_pixels_give_a_sentence_that_names_the_folder(photos, tmp_path, damage):
     catalog = inspected(photos({"cat": 2, "dog": 2}))
-    prepare(catalog, 16, "squash", Progress())
+    prepare(catalog, 16, "stretch", Progress())
     [file] = (tmp_path / "cache" / "prepared").glob("*/pixels.npy")
     damage(file)
     with pytest.raises(ZooError, match=f"cache at {file.parent} is damaged.*remove that folder"):
-        prepare(catalog, 16, "squash", Progress())
+        prepare(catalog, 16, "stretch", Progress())

@@ -62,7 +62,7 @@ def _probe(folder: Path, images: Path) -> Run:
             "efficientnet",
             images,
             name="probe",
-            runs=folder / "runs",
+            runs_dir=folder / "runs",
             size=64,
             unfreeze="none",
             val_fraction=0.2,
@@ -104,7 +104,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
         run = zoo.finetune(
             "efficientnet",
             folder / "data",
-            runs=folder / "runs",
+            runs_dir=folder / "runs",
             size=96,
             unfreeze="none",
             near_duplicates=False,

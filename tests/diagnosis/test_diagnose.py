@@ -322,6 +322,6 @@ def test_predictions_that_are_missing_are_told(copied: Run) -> None:
 
 
 def test_an_ensemble_is_told_to_be_diagnosed_by_member(clean: Run, copied: Run) -> None:
-    run = zoo.ensemble([clean, copied], runs=copied.path.parent)
+    run = zoo.ensemble([clean, copied], runs_dir=copied.path.parent)
     with pytest.raises(ZooError, match="diagnose its members one by one"):
         zoo.diagnose(run)

@@ -24,7 +24,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
                 "cnn",
                 data,
                 name=name,
-                runs=folder / "runs",
+                runs_dir=folder / "runs",
                 size=16,
                 epochs=1,
                 seed=seed,
@@ -36,7 +36,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
             )
             for seed, name in enumerate(("first", "second"))
         ]
-        zoo.ensemble(runs, method="soft", name="both", runs=folder / "runs")
+        zoo.ensemble(runs, method="soft", name="both", runs_dir=folder / "runs")
     return runs[0], runs[1]
 
 

@@ -33,7 +33,7 @@ def noise(n, size):
 
 def test_behind_global_pooling_it_is_the_weighted_sum_of_the_maps():
     classifier, head = classifier_of("resnet20", 32)
-    model = served_model([Served(classifier, 2.0, False)], 32, "squash")
+    model = served_model([Served(classifier, 2.0, False)], 32, "stretch")
     images, classes = noise(4, 32), np.array([0, 1, 2, 1])
     lower, _ = split_at_map(branches_of(model)[0].backbone)
     maps = np.asarray(lower(images.astype(np.float32), training=False))
@@ -49,7 +49,7 @@ def test_behind_global_pooling_it_is_the_weighted_sum_of_the_maps():
 )
 def test_every_backbone_has_maps(name, size):
     classifier, _ = classifier_of(name, size)
-    model = served_model([Served(classifier, 1.0, False)], size, "squash")
+    model = served_model([Served(classifier, 1.0, False)], size, "stretch")
     maps = GradCam(model)(noise(3, size), np.array([0, 1, 2]))
     assert maps.ndim == 3
     assert min(maps.shape[1:]) >= 3
@@ -61,11 +61,11 @@ def test_heads_on_a_shared_backbone_are_averaged():
     backbone = backbones.build("resnet20", size=32, weights="none", options={})
     features = int(backbone.model.output_shape[-1])
     members = [make_classifier(backbone, head_of(features, 3, seed), 3, 0.1) for seed in (0, 1)]
-    model = served_model([Served(m, 1.0, True) for m in members], 32, "squash")
+    model = served_model([Served(m, 1.0, True) for m in members], 32, "stretch")
     assert [len(branch.head) for branch in branches_of(model)] == [3, 3]
     images, classes = noise(2, 32), np.array([0, 2])
     single = [
-        GradCam(served_model([Served(m, 1.0, False)], 32, "squash"))(images, classes)
+        GradCam(served_model([Served(m, 1.0, False)], 32, "stretch"))(images, classes)
         for m in members
     ]
     np.testing.assert_allclose(GradCam(model)(images, classes), np.mean(single, axis=0), atol=1e-4)
@@ -75,6 +75,6 @@ def test_a_module_of_tf_hub_is_told_to_have_no_maps(tmp_path, write_module):
     name = f"hub:{write_module(tmp_path / 'module', size=32)}"
     backbone = backbones.build(name, size=32, weights="imagenet", options={"input_range": "0..1"})
     classifier = make_classifier(backbone, head_of(6, 3), 3, 0.0)
-    model = served_model([Served(classifier, 1.0, False)], 32, "squash")
+    model = served_model([Served(classifier, 1.0, False)], 32, "stretch")
     with pytest.raises(ZooError, match="no map of features"):
         GradCam(model)

@@ -44,7 +44,7 @@ def test_there_is_an_end_to_pictures(tmp_path, monkeypatch):
 @pytest.mark.parametrize("aspect", [2.0, 0.5])
 def test_overlays_cover_what_the_network_saw(aspect):
     heat = np.ones((7, 7), np.float32)
-    whole = unsquared(heat, aspect, "squash")
+    whole = unsquared(heat, aspect, "stretch")
     assert whole.shape == ((12, 24) if aspect > 1 else (24, 12))
     assert whole.min() == 1
     cropped = unsquared(heat, aspect, "crop")

@@ -118,9 +118,9 @@ def test_no_test_predictions_are_no_obstacle(copied, tmp_path):
 def test_bad_input_is_told_in_a_sentence(trained, copied, tmp_path):
     folder = trained[0].path.parent
     with pytest.raises(zoo.ZooError, match="did you mean 'first'"):
-        zoo.report("frist", runs=folder)
+        zoo.report("frist", runs_dir=folder)
     with pytest.raises(zoo.ZooError, match="named twice"):
-        zoo.report(["first", "first"], runs=folder)
+        zoo.report(["first", "first"], runs_dir=folder)
     with pytest.raises(zoo.ZooError, match="no run is given"):
         zoo.report([])
     (tmp_path / "file").write_text("")
@@ -164,7 +164,7 @@ def test_commands_write_the_page(trained, monkeypatch):
     monkeypatch.setenv("ZOO_CACHE", str(folder.parent / "cache"))
 
     def call(*arguments):
-        return CliRunner().invoke(cli, [*map(str, arguments), "--runs", str(folder)])
+        return CliRunner().invoke(cli, [*map(str, arguments), "--runs-dir", str(folder)])
 
     assert (
         str(folder / "reports" / "second.html") in call("report", "second", "--no-diagnose").stdout

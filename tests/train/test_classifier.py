@@ -175,15 +175,15 @@ def test_penalties_set_anew_replace_the_old_ones():
 @pytest.fixture(scope="module")
 def served() -> tuple[keras.Model, list[Served]]:
     members = [Served(classifier(0), 0.7, False), Served(classifier(1), 2.5, False)]
-    return served_model(members, SIZE, "squash"), members
+    return served_model(members, SIZE, "stretch"), members
 
 
 def test_the_served_model_is_softmax_of_logits_by_temperature():
     made = classifier()
     x = images()
     expected = softmax(outputs(made.logits, x) / 2.5, axis=1)
-    for fit in ("squash", "crop", "pad"):
-        model = served_model([Served(made, 2.5, False)], SIZE, fit)
+    for resize in ("stretch", "crop", "pad"):
+        model = served_model([Served(made, 2.5, False)], SIZE, resize)
         np.testing.assert_allclose(outputs(model, x), expected, atol=1e-5)
 
 
@@ -203,7 +203,7 @@ def test_members_with_a_frozen_backbone_share_one(tmp_path):
         members.append(Served(made, temperature, True))
     x = images()
     each = [softmax(outputs(made.logits, x) / t, axis=1) for made, t, _ in members]
-    model = served_model(members, SIZE, "squash")
+    model = served_model(members, SIZE, "stretch")
     np.testing.assert_allclose(outputs(model, x), np.mean(each, axis=0), atol=1e-5)
     heads = sum(m.classifier.logits.count_params() - backbone.model.count_params() for m in members)
     assert model.count_params() == backbone.model.count_params() + heads
@@ -225,7 +225,7 @@ def test_images_of_any_size_become_probabilities(served, shape):
 
 def test_the_model_called_as_a_function_is_in_inference_mode():
     made = make_classifier(cnn(), None, K, dropout=0.5)
-    model = served_model([Served(made, 1.0, False)], SIZE, "squash")
+    model = served_model([Served(made, 1.0, False)], SIZE, "stretch")
     x = images().astype(np.float32)
     expected = outputs(model, x)
     np.testing.assert_allclose(np.asarray(model(x)), expected, atol=1e-5)
@@ -242,10 +242,10 @@ def test_the_shape_of_an_image_is_changed_as_the_setting_says():
     np.testing.assert_allclose(outputs(crop, wide), outputs(crop, middle), atol=1e-5)
     pad = served_model([Served(made, 1.0, False)], SIZE, "pad")
     np.testing.assert_allclose(outputs(pad, wide), outputs(pad, bordered), atol=1e-5)
-    squash = served_model([Served(made, 1.0, False)], SIZE, "squash")
+    stretch = served_model([Served(made, 1.0, False)], SIZE, "stretch")
     thrice = np.repeat(images(), 3, axis=2)  # bilinear shrinking meets the middle of each three
-    np.testing.assert_allclose(outputs(squash, thrice), outputs(squash, images()), atol=1e-5)
-    assert abs(outputs(squash, wide) - outputs(crop, wide)).max() > 1e-4
+    np.testing.assert_allclose(outputs(stretch, thrice), outputs(stretch, images()), atol=1e-5)
+    assert abs(outputs(stretch, wide) - outputs(crop, wide)).max() > 1e-4
 
 
 def test_a_saved_model_says_the_same_in_a_fresh_process_in_safe_mode(served, tmp_path):
@@ -284,7 +284,7 @@ def test_in_mixed_precision_logits_and_probabilities_are_float32(name, mixed_pre
     assert backbone.model.compute_dtype == "bfloat16"
     assert all(v.dtype == "float32" for v in made.logits.weights)
     assert made.logits.output.dtype == "float32"
-    model = served_model([Served(made, 1.3, False)], backbone.size, "squash")
+    model = served_model([Served(made, 1.3, False)], backbone.size, "stretch")
     assert model.output.dtype == "float32"
     p = outputs(model, images(2, 20))
     np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)

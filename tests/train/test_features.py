@@ -26,7 +26,7 @@ def backbone() -> backbones.Backbone:
 @pytest.fixture
 def prepared(digits_folder: Path) -> Prepared:
     settings = Settings.of({"backbone": "cnn", "data": str(digits_folder)})
-    return prepare(load(settings, Progress()).catalog, 16, "squash", Progress())
+    return prepare(load(settings, Progress()).catalog, 16, "stretch", Progress())
 
 
 def test_the_file_is_that_of_all_features_saved_at_once(backbone, prepared, tmp_path):

@@ -43,7 +43,7 @@ def run(module, digits_folder, tmp_path_factory):
     gone = shutil.copytree(module, folder / "gone")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZOO_CACHE", str(folder / "cache"))
-        made = zoo.finetune(f"hub:{gone}", digits_folder, runs=folder / "runs", **QUICK)
+        made = zoo.finetune(f"hub:{gone}", digits_folder, runs_dir=folder / "runs", **QUICK)
         shutil.rmtree(gone)
         yield made
 
@@ -110,15 +110,15 @@ def test_a_stopped_training_resumes_to_the_same_metrics(run, module, digits_fold
     again = shutil.copytree(module, tmp_path / "gone")
     with pytest.raises(KeyboardInterrupt):
         zoo.finetune(
-            f"hub:{again}", digits_folder, name="k", runs=tmp_path, progress=Stop(), **QUICK
+            f"hub:{again}", digits_folder, name="k", runs_dir=tmp_path, progress=Stop(), **QUICK
         )
-    resumed = zoo.finetune(f"hub:{again}", resume=True, runs=tmp_path)
+    resumed = zoo.finetune(f"hub:{again}", resume=True, runs_dir=tmp_path)
     assert resumed.record["resumed"]
     assert resumed.metrics == run.metrics
 
 
 def test_folds_keep_a_bag_of_modules(module, digits_folder, tmp_path):
-    made = zoo.finetune(f"hub:{module}", digits_folder, runs=tmp_path, folds=2, **QUICK)
+    made = zoo.finetune(f"hub:{module}", digits_folder, runs_dir=tmp_path, folds=2, **QUICK)
     table = made.predictions("test")
     found = zoo.predict(made, [digits_folder / i for i in table.ids])
     np.testing.assert_allclose(found.probabilities, table.probabilities, atol=1e-5)
@@ -144,7 +144,7 @@ def test_features_are_found_again_by_digest_not_by_name(
         steps.clear()
         settings = {**QUICK, "unfreeze": "none", **more}
         zoo.finetune(
-            f"hub:{place}", digits_folder, runs=tmp_path / "r", progress=Steps(), **settings
+            f"hub:{place}", digits_folder, runs_dir=tmp_path / "r", progress=Steps(), **settings
         )
         return "features" in steps
 
@@ -216,6 +216,8 @@ def test_what_cannot_be_done_is_one_sentence_and_leaves_nothing(
     module, digits_folder, tmp_path, settings, words
 ):
     with pytest.raises((zoo.ZooError, BackboneError), match=words) as error:
-        zoo.finetune(f"hub:{module}", digits_folder, runs=tmp_path / "r", **{**QUICK, **settings})
+        zoo.finetune(
+            f"hub:{module}", digits_folder, runs_dir=tmp_path / "r", **{**QUICK, **settings}
+        )
     assert "\n" not in str(error.value)
     assert not (tmp_path / "r").exists()

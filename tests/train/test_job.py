@@ -29,7 +29,7 @@ def run(digits_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shared")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZOO_CACHE", str(folder / "cache"))
-        yield train(digits_folder, runs=folder / "runs", name="base", epochs=25, patience=0)
+        yield train(digits_folder, runs_dir=folder / "runs", name="base", epochs=25, patience=0)
 
 
 def test_run_directory_holds_everything_and_no_leftovers(run):
@@ -121,27 +121,27 @@ def test_predict_names_bad_files_and_goes_on(run, digits_folder, tmp_path):
 
 def test_same_seed_same_metrics_and_another_seed_others(digits_folder, tmp_path):
     hard = {"mix": "both", "dropout": 0.3, "augment": "strong"}
-    first = train(digits_folder, runs=tmp_path / "a", **hard)
-    again = train(digits_folder, runs=tmp_path / "b", **hard)
-    other = train(digits_folder, runs=tmp_path / "c", seed=1, **hard)
+    first = train(digits_folder, runs_dir=tmp_path / "a", **hard)
+    again = train(digits_folder, runs_dir=tmp_path / "b", **hard)
+    other = train(digits_folder, runs_dir=tmp_path / "c", seed=1, **hard)
     assert first.metrics == again.metrics
     assert first.metrics != other.metrics
     assert (first.predictions("test").ids == other.predictions("test").ids).all()
 
 
 def test_run_json_repeats_the_run(run, tmp_path):
-    again = zoo.finetune(config=run.path / "run.json", runs=tmp_path)
+    again = zoo.finetune(config=run.path / "run.json", runs_dir=tmp_path)
     assert again.metrics == run.metrics
     assert again.settings == run.settings
 
 
 def test_killed_training_resumes_to_the_same_metrics(digits_folder, tmp_path):
     hard = {"mix": "cutmix", "dropout": 0.2, "epochs": 6}
-    whole = train(digits_folder, runs=tmp_path / "whole", **hard)
+    whole = train(digits_folder, runs_dir=tmp_path / "whole", **hard)
     runs = tmp_path / "runs"
     call = (
         f"import zoo; zoo.finetune('cnn', {str(digits_folder)!r}, name='k', "
-        f"runs={str(runs)!r}, **{ {**QUICK, **hard}!r})"
+        f"runs_dir={str(runs)!r}, **{ {**QUICK, **hard}!r})"
     )
     process = subprocess.Popen([sys.executable, "-c", call])
     checkpoint = runs / ".k.partial" / "checkpoints" / "last.npz"
@@ -153,14 +153,14 @@ def test_killed_training_resumes_to_the_same_metrics(digits_folder, tmp_path):
     with pytest.raises(zoo.ZooError, match="is not finished"):
         zoo.open_run("k", runs)
     with pytest.raises(zoo.ZooError, match="unfinished run 'k': go on with --resume"):
-        train(digits_folder, name="k", runs=runs, **hard)
+        train(digits_folder, name="k", runs_dir=runs, **hard)
     with pytest.raises(zoo.ZooError, match="begun with epochs 6, not 7"):
-        zoo.finetune(resume=True, name="k", runs=runs, epochs=7)
+        zoo.finetune(resume=True, name="k", runs_dir=runs, epochs=7)
     unfinished = runs / ".k.partial" / "run.json"
     begun = json.loads(unfinished.read_text())
     begun["versions"]["zoo"] = "0.0.1+old"
     unfinished.write_text(json.dumps(begun))
-    resumed = zoo.finetune(resume=True, name="k", runs=runs)
+    resumed = zoo.finetune(resume=True, name="k", runs_dir=runs)
     assert resumed.metrics == whole.metrics
     now = whole.record["versions"]
     assert resumed.record["versions"] == {**now, "zoo": f"0.0.1+old, then {now['zoo']}"}
@@ -172,7 +172,7 @@ def test_l1_and_l2_shrink_what_is_trained(digits_folder, tmp_path):
         found = train(
             digits_folder,
             name=name,
-            runs=tmp_path,
+            runs_dir=tmp_path,
             epochs=8,
             patience=0,
             learning_rate=0.01,
@@ -196,7 +196,7 @@ def test_probe_alone_is_convex_and_quick_and_regularized(digits_folder, tmp_path
             unfreeze="none",
             near_duplicates=False,
             name=name,
-            runs=tmp_path,
+            runs_dir=tmp_path,
             **more,
         )
 
@@ -222,7 +222,7 @@ def test_probe_is_kept_where_finetuning_does_not_beat_it(digits_folder, tmp_path
         learning_rate=8.0,
         unfreeze="top",
         near_duplicates=False,
-        runs=tmp_path,
+        runs_dir=tmp_path,
     )
     kept = run.record["kept"][0]
     assert kept["stage"] == "probe"
@@ -232,7 +232,7 @@ def test_probe_is_kept_where_finetuning_does_not_beat_it(digits_folder, tmp_path
 
 
 def test_folds_store_out_of_fold_predictions_and_keep_the_bag(digits_folder, tmp_path):
-    run = train(digits_folder, folds=3, runs=tmp_path, epochs=4)
+    run = train(digits_folder, folds=3, runs_dir=tmp_path, epochs=4)
     oof, val, test = (run.predictions(s) for s in ("oof", "val", "test"))
     counts = run.record["data"]["counts"]
     assert len(oof) == sum(counts["train"]) + sum(counts["val"])
@@ -267,7 +267,7 @@ def test_bad_files_are_recorded_and_the_run_goes_on(digits_folder, tmp_path):
         def say(self, text):
             said.append(text)
 
-    run = train(data, runs=tmp_path / "runs", epochs=1, progress=Notes())
+    run = train(data, runs_dir=tmp_path / "runs", epochs=1, progress=Notes())
     assert set(run.record["data"]["bad"]) == {"one/broken.jpg", "one/notes.txt"}
     assert any("files left out: 2" in line for line in said)
     assert (data / "one" / "notes.txt").exists()
@@ -288,7 +288,7 @@ def test_second_run_reads_the_cache(digits_folder, tmp_path):
             size=32,
             unfreeze="none",
             near_duplicates=False,
-            runs=tmp_path / "r",
+            runs_dir=tmp_path / "r",
             progress=Steps(),
         )
 
@@ -321,10 +321,10 @@ def test_what_cannot_be_done_is_one_sentence_and_leaves_nothing(
         call = {k: v for k, v in settings.items() if k != "blocks"}
         name = call.pop("backbone")
         with pytest.raises((zoo.ZooError, BackboneError), match=words) as error:
-            zoo.finetune(name, digits_folder, runs=runs, near_duplicates=False, **call)
+            zoo.finetune(name, digits_folder, runs_dir=runs, near_duplicates=False, **call)
     else:
         with pytest.raises((zoo.ZooError, BackboneError), match=words) as error:
-            train(digits_folder, runs=runs, **settings)
+            train(digits_folder, runs_dir=runs, **settings)
     assert "\n" not in str(error.value)
     assert not runs.exists() or not list(runs.iterdir())
 
@@ -337,7 +337,7 @@ import zoo, tensorflow
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 try:
-    zoo.finetune({call}, runs={str(runs)!r})
+    zoo.finetune({call}, runs_dir={str(runs)!r})
 except zoo.ZooError as error:
     print(error)
     sys.exit(2)
@@ -362,12 +362,12 @@ def test_resume_refuses_changed_data(digits_folder, tmp_path):
     from zoo.runs import RunWriter
 
     data, runs = shutil.copytree(digits_folder, tmp_path / "data"), tmp_path / "runs"
-    whole = train(data, runs=runs, name="whole", epochs=1)
+    whole = train(data, runs_dir=runs, name="whole", epochs=1)
     with RunWriter("half", runs) as writer:
         writer.write_record({**whole.record, "status": "running"})
     next((data / "one").iterdir()).unlink()
     with pytest.raises(zoo.ZooError, match=r"images or labels of .* changed since run 'half'"):
-        zoo.finetune(resume=True, name="half", runs=runs)
+        zoo.finetune(resume=True, name="half", runs_dir=runs)
     assert (runs / ".half.partial" / "run.json").exists()
 
 
@@ -380,7 +380,7 @@ def test_damaged_weights_are_one_sentence_and_leave_nothing(digits_folder, tmp_p
     model.save_weights(tmp_path / "nan.weights.h5")
     runs = tmp_path / "runs"
     with pytest.raises(BackboneError, match="not finite"):
-        train(digits_folder, runs=runs, weights=str(tmp_path / "nan.weights.h5"))
+        train(digits_folder, runs_dir=runs, weights=str(tmp_path / "nan.weights.h5"))
     assert not list(runs.iterdir())
 
 
@@ -406,8 +406,8 @@ def test_kill_while_scanning_resumes_too(digits_folder, tmp_path):
             raise Killed
 
     with pytest.raises(Killed):
-        train(digits_folder, runs=runs, name="early", epochs=1, progress=KilledInScan())
-    resumed = zoo.finetune(resume=True, runs=runs)
+        train(digits_folder, runs_dir=runs, name="early", epochs=1, progress=KilledInScan())
+    resumed = zoo.finetune(resume=True, runs_dir=runs)
     assert resumed.name == "early"
     assert resumed.settings["epochs"] == 1
 
@@ -417,7 +417,7 @@ def test_a_file_name_that_is_no_text_is_recorded(digits_folder, tmp_path):
 
     data = shutil.copytree(digits_folder, tmp_path / "data")
     Path(os.fsdecode(os.fsencode(data) + b"/one/Notiz\xfc.txt")).write_text("no image")
-    run = train(data, runs=tmp_path / "runs", epochs=1)
+    run = train(data, runs_dir=tmp_path / "runs", epochs=1)
     assert os.fsdecode(b"one/Notiz\xfc.txt") in run.record["data"]["bad"]
 
 
@@ -426,7 +426,7 @@ def test_a_class_may_be_called_train(digits_folder, tmp_path):
 
     data = shutil.copytree(digits_folder, tmp_path / "vehicles")
     (data / "seven").rename(data / "train")
-    run = train(data, runs=tmp_path / "runs", epochs=1)
+    run = train(data, runs_dir=tmp_path / "runs", epochs=1)
     assert run.classes == ["four", "one", "train"]
 
 
@@ -457,4 +457,4 @@ def train_few(source, tmp_path, runs, progress):
         target.mkdir(parents=True)
         for file in sorted(folder.iterdir())[:12]:
             (target / file.name).write_bytes(file.read_bytes())
-    return train(tmp_path / "few", runs=runs, folds=20, progress=progress)
+    return train(tmp_path / "few", runs_dir=runs, folds=20, progress=progress)

@@ -65,13 +65,13 @@ def study(digits_folder, tmp_path_factory):
     root = tmp_path_factory.mktemp("tune")
     pins = [word for n, v in QUICK.items() for word in ("--set", f"{n}={v}")]
     call = ["tune", "cnn", "--data", str(digits_folder), "--trials", "2", "--name", "s", *pins]
-    process = started([*call, "--runs", str(root / "runs")], root / "cache")
+    process = started([*call, "--runs-dir", str(root / "runs")], root / "cache")
     wait_for_epoch(root / "runs/studies/s/study.sqlite3", process)
     process.kill()
     process.communicate()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZOO_CACHE", str(root / "cache"))
-        yield zoo.tune("cnn", digits_folder, trials=2, name="s", runs=root / "runs", **QUICK)
+        yield zoo.tune("cnn", digits_folder, trials=2, name="s", runs_dir=root / "runs", **QUICK)
 
 
 def test_the_trial_in_flight_is_retried_once_and_counted_once(study):
@@ -133,7 +133,7 @@ def test_the_same_call_again_finds_everything_done(study, digits_folder, monkeyp
     monkeypatch.setenv("ZOO_CACHE", str(study.path.parents[2] / "cache"))
     runs = study.path.parents[1]
     began = time.monotonic()
-    again = zoo.tune("cnn", digits_folder, trials=2, name="s", runs=runs, **QUICK)
+    again = zoo.tune("cnn", digits_folder, trials=2, name="s", runs_dir=runs, **QUICK)
     assert again.trials == study.trials
     assert {n: r.path for n, r in again.runs.items()} == {n: r.path for n, r in study.runs.items()}
     assert time.monotonic() - began < 30
@@ -252,7 +252,9 @@ def test_of_two_commands_that_begin_one_study_at_once_the_second_joins(digits_fo
     settings = {**QUICK, "epochs": 2}
     pins = [word for n, v in settings.items() for word in ("--set", f"{n}={v}")]
     call = ["tune", "cnn", "--data", str(digits_folder), "--trials", "3", "--name", "two", *pins]
-    both = [started([*call, "--runs", str(tmp_path / "runs")], tmp_path / "cache") for _ in "ab"]
+    both = [
+        started([*call, "--runs-dir", str(tmp_path / "runs")], tmp_path / "cache") for _ in "ab"
+    ]
     for process in both:
         _, err = process.communicate(timeout=200)
         assert process.returncode == 0, err

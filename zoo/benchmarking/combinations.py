@@ -91,7 +91,7 @@ def combine(
         for one in [c for c in missing if c.method != "soup"]:
             try:
                 members = [store.cells / name for name in one.members]
-                ensemble(members, one.method, name=one.name, runs=store.cells)
+                ensemble(members, one.method, name=one.name, runs_dir=store.cells)
             except (ZooError, BackboneError, EnsembleError) as error:
                 failed[one.name] = str(error)
             advance(1)
@@ -120,6 +120,6 @@ def failure(job: Job, answer: Mapping[str, object], store: CellStore) -> dict[st
     if store.run(name) is None:
         return {
             name: f"it was made on another machine, whose {job['folder']} is another folder: give "
-            f"--runs a folder that all machines share"
+            f"--runs-dir a folder that all machines share"
         }
     return {}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from backbones import BackboneError, weights_file
+from zoo import paths
 from zoo.benchmarking.cell_store import CellStore
 from zoo.benchmarking.combinations import combinations, combine, failure
 from zoo.benchmarking.fan_out import Job, JobRunner
@@ -16,8 +17,8 @@ from zoo.benchmarking.result import Table, TableRow, compare_with_best, ensemble
 from zoo.benchmarking.tables import write
 from zoo.data.dataset import Dataset, load
 from zoo.data.prepare import prepare
+from zoo.deprecated import renamed_parameters
 from zoo.errors import ZooError, disk_errors
-from zoo.paths import runs_dir
 from zoo.progress import Advance, Progress
 from zoo.runs import check_name, plain_name
 from zoo.train.job import fetch_weights
@@ -25,6 +26,7 @@ from zoo.train.remarks import data_remarks
 from zoo.words import counted
 
 
+@renamed_parameters("runs")
 def benchmark(
     backbones: Sequence[str] = (),
     data: str | Path | None = None,
@@ -36,7 +38,7 @@ def benchmark(
     backend: str = "loky",
     address: str | None = None,
     name: str | None = None,
-    runs: str | Path | None = None,
+    runs_dir: str | Path | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Table:
@@ -50,7 +52,7 @@ def benchmark(
 
     Args:
         backbones: families or variants; every family if empty.
-        data, runs, progress: see :func:`zoo.finetune`.
+        data, runs_dir, progress: see :func:`zoo.finetune`.
         seeds: training runs per cell, with seeds 0, 1, ...
         methods: ways to combine, out of ``soft``, ``geometric``, ``weighted``, ``greedy``,
             ``stack``, ``vote``, ``auto`` and ``soup``.
@@ -90,7 +92,7 @@ def benchmark(
     label = name or _label(found[0].any.settings.data)
     no_weights = _without_weights(found, progress)
     wanted = cells(found, seeds, dataset)
-    store = CellStore(runs_dir(runs) / "benchmarks" / label)
+    store = CellStore(paths.runs_dir(runs_dir) / "benchmarks" / label)
     runner = JobRunner(jobs, backend, address)
     with disk_errors(store.folder), store.locked():
         able = [cell for cell in wanted if cell.backbone not in no_weights]
@@ -166,9 +168,9 @@ def _train(
     if len(missing) < len(wanted):
         done = len(wanted) - len(missing)
         progress.say(f"{done} of {counted(len(wanted), 'training run')} already finished")
-    for size, fit in dict.fromkeys((c.settings.size, c.settings.fit) for c in missing):
+    for size, resize in dict.fromkeys((c.settings.size, c.settings.resize) for c in missing):
         assert size is not None
-        prepare(dataset.catalog, size, fit, progress)  # once, rather than in each process
+        prepare(dataset.catalog, size, resize, progress)  # once, rather than in each process
     failed: dict[str, str] = {}
     by_name = {cell.name: cell for cell in missing}
     with progress.step("train", len(wanted)) as advance:

@@ -27,9 +27,9 @@ def _cell(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
         time.sleep(_POLL)  # by a process whose parent was killed, or of another machine
     if name not in {run.name for run in finished(folder)}:
         if name in unfinished(folder):
-            finetune(name=name, runs=folder, resume=True)
+            finetune(name=name, runs_dir=folder, resume=True)
         else:
-            finetune(name=name, runs=folder, **job["settings"])
+            finetune(name=name, runs_dir=folder, **job["settings"])
     run = Run(folder / name)
     costs = _costs(run)  # loads TensorFlow if nothing was left to train
     about = {"machine": machine(), "at_a_time": job["at_a_time"], **costs}
@@ -54,7 +54,7 @@ def _soup(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     """Average the weights of runs."""
     from zoo.combine.job import ensemble
 
-    made = ensemble(job["members"], "soup", name=job["name"], runs=job["folder"])
+    made = ensemble(job["members"], "soup", name=job["name"], runs_dir=job["folder"])
     return {"seconds": made.record["seconds"]["total"]}
 
 

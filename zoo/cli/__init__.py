@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
+from typing import TextIO
 
 import click
 
 from zoo import __version__
+from zoo.deprecated import RenamedWarning
 from zoo.errors import ZooError
 
 # name, module and first line of help: listing the commands imports none of them
@@ -66,6 +69,7 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: user errors become one sentence on standard error and exit code 2."""
+    warnings.showwarning = _show_warning
     try:
         code = cli(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -85,6 +89,22 @@ def main() -> None:
 
         print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show what is meant for users as a sentence, everything else as Python does."""
+    if issubclass(category, RenamedWarning):
+        print(f"warning: {message}", file=sys.stderr)
+    else:
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+        (file or sys.stderr).write(text)
 
 
 def _is_meant_for_users(error: Exception) -> bool:

@@ -65,7 +65,7 @@ class RunName(click.ParamType):
         """Runs of the folder given before, or of the usual one."""
         from zoo.runs import finished
 
-        found = finished(context.params.get("runs"))
+        found = finished(context.params.get("runs_dir"))
         return [CompletionItem(run.name) for run in found if run.name.startswith(incomplete)]
 
 
@@ -92,7 +92,7 @@ class DataSource(click.ParamType):
 
 
 runs_option = click.option(
-    "--runs", metavar="DIR", help="Folder of the runs.  [default: $ZOO_RUNS or ./runs]"
+    "--runs-dir", metavar="DIR", help="Folder of the runs.  [default: $ZOO_RUNS or ./runs]"
 )
 jobs_option = click.option(
     "--jobs",

@@ -6,6 +6,7 @@ import shutil
 
 import click
 
+from zoo.cli._command import Command
 from zoo.cli._common import (
     BackboneNames,
     DataSource,
@@ -18,7 +19,7 @@ from zoo.cli._common import (
 )
 
 
-@click.command("benchmark")
+@click.command("benchmark", cls=Command)
 @click.option(
     "--data", type=DataSource(), metavar="SRC", help="As of `zoo finetune`.  [default: elpv]"
 )
@@ -65,7 +66,7 @@ def command(
     backend: str,
     address: str | None,
     name: str | None,
-    runs: str | None,
+    runs_dir: str | None,
     wide: bool,
     as_json: bool,
 ) -> None:
@@ -102,7 +103,7 @@ def command(
         backend=backend,
         address=address,
         name=name,
-        runs=runs,
+        runs_dir=runs_dir,
         progress=progress_for(as_json),
         **shared,
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo.cli._command import Command
 from zoo.cli._common import RunName, json_option, print_json, printable, progress_for, runs_option
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from zoo.diagnosis.job import Diagnosis
 
 
-@click.command("diagnose")
+@click.command("diagnose", cls=Command)
 @click.argument("run", type=RunName())
 @runs_option
 @click.option(
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 @json_option
 def command(
     run: str,
-    runs: str | None,
+    runs_dir: str | None,
     files: int,
     range_test: bool,
     compare_backbones: str,
@@ -79,11 +80,11 @@ def command(
     if page is None:
         page = bool(output) or not as_json
     if page:
-        _check_place(run, runs, output)
+        _check_place(run, runs_dir, output)
     progress = progress_for(as_json)
     diagnosis = zoo.diagnose(
         run,
-        runs=runs,
+        runs_dir=runs_dir,
         range_test=range_test,
         backbones=[name.strip() for name in compare_backbones.split(",") if name.strip()],
         progress=progress,
@@ -95,7 +96,9 @@ def command(
         click.echo(_rest(diagnosis))
     written = None
     if page:
-        written = zoo.report(run, output=output, runs=runs, diagnosis=diagnosis, progress=progress)
+        written = zoo.report(
+            run, output=output, runs_dir=runs_dir, diagnosis=diagnosis, progress=progress
+        )
     if as_json:
         print_json({**diagnosis.as_record(), "page": None if written is None else str(written)})
     elif written is not None:
@@ -104,12 +107,12 @@ def command(
         click.echo(f"\n{where(written)}")
 
 
-def _check_place(run: str, runs: str | None, output: str | None) -> None:
+def _check_place(run: str, runs_dir: str | None, output: str | None) -> None:
     """Tell before the work that the page cannot be written."""
     from zoo.reporting.job import place
     from zoo.runs import open_run
 
-    place([open_run(run, runs)], output)
+    place([open_run(run, runs_dir)], output)
 
 
 def _finding(finding: Finding, files: int) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from zoo.cli._command import Command
 from zoo.cli._common import RunNames, json_option, print_json, progress_for, runs_option
 
 
-@click.command("ensemble")
+@click.command("ensemble", cls=Command)
 @click.option(
     "--members",
     type=RunNames(),
@@ -32,7 +33,7 @@ from zoo.cli._common import RunNames, json_option, print_json, progress_for, run
     help="Scale the temperatures of the members and of their combination.",
 )
 @click.option(
-    "--min-gain",
+    "--tolerance",
     type=float,
     metavar="X",
     help="Keep the fewest members whose log loss is within X of the best set's.",
@@ -54,11 +55,11 @@ def command(
     method: str,
     weights: str | None,
     calibrate: bool,
-    min_gain: float | None,
+    tolerance: float | None,
     budget_ms: float | None,
     measure: bool,
     name: str | None,
-    runs: str | None,
+    runs_dir: str | None,
     as_json: bool,
 ) -> None:
     """Combine finished runs into one that is better.
@@ -79,7 +80,7 @@ def command(
     Examples:
       zoo ensemble --members a,b,c
       zoo ensemble --members a,b,c --method soft --weights 2,1,1
-      zoo ensemble --members a,b,c,d,e --min-gain 0.002    # the fewest that do
+      zoo ensemble --members a,b,c,d,e --tolerance 0.002    # the fewest that do
       zoo ensemble --members a,b,c --budget-ms 20          # the best that is fast enough
     """
     import zoo
@@ -89,11 +90,11 @@ def command(
         method,
         weights=None if weights is None else _numbers(weights),
         calibrate=calibrate,
-        min_gain=min_gain,
+        tolerance=tolerance,
         budget_ms=budget_ms,
         measure=measure,
         name=name,
-        runs=runs,
+        runs_dir=runs_dir,
         progress=progress_for(as_json),
     )
     if as_json:
@@ -105,7 +106,7 @@ def command(
     from zoo.cli._metrics import where_and_when
 
     click.echo(f"{ensemble_text(run)}\n\n{where_and_when(run)}")
-    where = f" --runs {runs}" if runs else ""
+    where = f" --runs-dir {runs_dir}" if runs_dir else ""
     click.echo(f"next  zoo predict {run.name} IMAGE...{where}")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli._command import Command
 from zoo.cli._common import (
     BackboneName,
     DataSource,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from zoo.runs import Run
 
 
-@click.command("finetune")
+@click.command("finetune", cls=Command)
 @click.argument("backbone", type=BackboneName(), required=False)
 @click.option(
     "--data",
@@ -45,7 +46,7 @@ def command(
     backbone: str | None,
     data: str | None,
     name: str | None,
-    runs: str | None,
+    runs_dir: str | None,
     config: str | None,
     resume: bool,
     dry_run: bool,
@@ -81,7 +82,7 @@ def command(
             backbone,
             data,
             name=name,
-            runs=runs,
+            runs_dir=runs_dir,
             config=config,
             resume=resume,
             progress=progress,
@@ -94,7 +95,7 @@ def command(
         print_json({"run": run.name, "path": str(run.path), "metrics": run.metrics})
         return
     _print_result(run)
-    where = f" --runs {runs}" if runs else ""
+    where = f" --runs-dir {runs_dir}" if runs_dir else ""
     click.echo(f"next  zoo predict {run.name} IMAGE...{where}")
 
 

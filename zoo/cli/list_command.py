@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli._command import Command
 from zoo.cli._common import json_option, print_json, table
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ here: whether the ImageNet weights are on this machine; `zoo weights fetch VARIA
 also hub:URL and hub:PATH: any image feature vector of TF Hub"""
 
 
-@click.command("list")
+@click.command("list", cls=Command)
 @click.option("--family", metavar="F", help="Only this family.")
 @json_option
 def command(family: str | None, as_json: bool) -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo.cli._command import Command
 from zoo.cli._common import RunName, print_json, printable, runs_option, table
 
 if TYPE_CHECKING:
     from zoo.evaluate.predict import Prediction
 
 
-@click.command("predict")
+@click.command("predict", cls=Command)
 @click.argument("run", type=RunName())
 @click.argument("images", nargs=-1, type=click.Path(), required=True)
 @click.option(
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @runs_option
 def command(
-    run: str, images: tuple[str, ...], top: int, form: str, as_json: bool, runs: str | None
+    run: str, images: tuple[str, ...], top: int, form: str, as_json: bool, runs_dir: str | None
 ) -> None:
     """Predict images with a finished run.
 
@@ -47,7 +48,7 @@ def command(
 
     form = "json" if as_json else form
     progress = for_terminal() if form == "table" else Progress()
-    found = zoo.predict(run, images, runs=runs, progress=progress)
+    found = zoo.predict(run, images, runs_dir=runs_dir, progress=progress)
     _PRINTERS[form](found, min(top, len(found.classes)))
     for file, reason in found.bad.items():
         click.echo(f"left out {printable(str(file))}: {reason}", err=True)

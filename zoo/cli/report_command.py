@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from zoo.cli._command import Command
 from zoo.cli._common import RunName, json_option, print_json, printable, progress_for, runs_option
 
 
-@click.command("report")
+@click.command("report", cls=Command)
 @click.argument("names", metavar="RUN...", type=RunName(), nargs=-1, required=True)
 @runs_option
 @click.option(
@@ -23,7 +24,7 @@ from zoo.cli._common import RunName, json_option, print_json, printable, progres
 )
 @json_option
 def command(
-    names: tuple[str, ...], runs: str | None, output: str | None, diagnose: bool, as_json: bool
+    names: tuple[str, ...], runs_dir: str | None, output: str | None, diagnose: bool, as_json: bool
 ) -> None:
     """Write the report of a run as one HTML file, or compare several.
 
@@ -39,7 +40,7 @@ def command(
     import zoo
 
     progress = progress_for(as_json)
-    path = zoo.report(names, output=output, runs=runs, diagnose=diagnose, progress=progress)
+    path = zoo.report(names, output=output, runs_dir=runs_dir, diagnose=diagnose, progress=progress)
     if as_json:
         print_json({"page": str(path), "bytes": path.stat().st_size})
     else:

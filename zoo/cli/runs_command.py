@@ -6,19 +6,20 @@ from typing import Any
 
 import click
 
+from zoo.cli._command import Command
 from zoo.cli._common import json_option, print_json, runs_option, table
 
 
-@click.command("runs")
+@click.command("runs", cls=Command)
 @runs_option
 @json_option
-def command(runs: str | None, as_json: bool) -> None:
+def command(runs_dir: str | None, as_json: bool) -> None:
     """List the runs: backbone or ensemble, data, test accuracy.
 
     Interrupted runs are listed last; `zoo finetune --resume --name RUN` goes on with one.
     """
+    from zoo import paths
     from zoo.errors import ZooError
-    from zoo.paths import runs_dir
     from zoo.runs import Run, finished, unfinished
 
     def row(run: Run) -> dict[str, Any]:
@@ -33,12 +34,12 @@ def command(runs: str | None, as_json: bool) -> None:
         except (ZooError, KeyError) as error:
             return {"name": run.name, "problem": f"damaged: {error}"}
 
-    rows, waiting = [row(run) for run in finished(runs)], unfinished(runs)
+    rows, waiting = [row(run) for run in finished(runs_dir)], unfinished(runs_dir)
     if as_json:
         print_json({"runs": rows, "unfinished": waiting})
         return
     if not rows and not waiting:
-        click.echo(f"no runs in {runs_dir(runs)} yet: zoo finetune efficientnet")
+        click.echo(f"no runs in {paths.runs_dir(runs_dir)} yet: zoo finetune efficientnet")
         return
     if rows:
         headers = ["run", "model", "data", "created", "test accuracy", "test log loss"]

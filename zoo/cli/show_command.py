@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import click
 
+from zoo.cli._command import Command
 from zoo.cli._common import RunName, json_option, print_json, printable, runs_option, table
 
 
-@click.command("show")
+@click.command("show", cls=Command)
 @click.argument("run", type=RunName())
 @runs_option
 @json_option
-def command(run: str, runs: str | None, as_json: bool) -> None:
+def command(run: str, runs_dir: str | None, as_json: bool) -> None:
     """Show a run: metrics with intervals, data, settings, time."""
     from zoo.cli._metrics import metrics_table, where_and_when
     from zoo.runs import open_run
 
-    found = open_run(run, runs)
+    found = open_run(run, runs_dir)
     record = found.record
     if as_json:
         print_json({**record, "name": found.name, "metrics": found.metrics})

@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
+from zoo.cli._command import Command
 from zoo.cli._common import BackboneName, DataSource, progress_for
 from zoo.cli._tune import show, study_options
 
 
-@click.command("sweep")
+@click.command("sweep", cls=Command)
 @click.argument("grid", type=click.Path())
 @click.argument("backbone", type=BackboneName(), required=False)
 @click.option(

@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
+from zoo.cli._command import Command
 from zoo.cli._common import BackboneName, DataSource, progress_for
 from zoo.cli._tune import show, study_options
 
 
-@click.command("tune")
+@click.command("tune", cls=Command)
 @click.argument("backbone", type=BackboneName(), required=False)
 @click.option(
     "--data", type=DataSource(), metavar="SRC", help="As of `zoo finetune`.  [default: elpv]"
@@ -19,7 +20,7 @@ from zoo.cli._tune import show, study_options
     "--trials", type=int, default=20, show_default=True, metavar="N", help="Trainings in all."
 )
 @click.option(
-    "--probes",
+    "--head-trials",
     type=int,
     default=100,
     show_default=True,

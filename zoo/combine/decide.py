@@ -30,7 +30,7 @@ class Request:
         method: one of ``CHOICES``.
         weights: of the members, for ``soft`` and ``geometric``.
         calibrate: whether temperatures are fitted.
-        min_gain: keep the fewest members whose log loss is at most this above the lowest.
+        tolerance: keep the fewest members whose log loss is at most this above the lowest.
         budget_ms: keep to members that take at most this many milliseconds an image together.
 
     Raises:
@@ -40,7 +40,7 @@ class Request:
     method: str = "auto"
     weights: tuple[float, ...] | None = None
     calibrate: bool = True
-    min_gain: float | None = None
+    tolerance: float | None = None
     budget_ms: float | None = None
 
     def __post_init__(self) -> None:
@@ -53,7 +53,7 @@ class Request:
                 f"--weights goes with --method soft or geometric, not {self.method}, which finds "
                 f"its own"
             )
-        for name in ("min_gain", "budget_ms"):
+        for name in ("tolerance", "budget_ms"):
             limit = getattr(self, name)
             if limit is not None and not 0 <= limit < float("inf"):
                 raise ZooError(f"--{name.replace('_', '-')} must be 0 or more, not {limit:g}")
@@ -128,7 +128,7 @@ def decide(given: Members, request: Request) -> Decision:
 
 def _affordable(members: Members, request: Request, calibrate: bool) -> Sequence[int]:
     """Numbers of the members to combine, all where no limit is set."""
-    if request.min_gain is None and request.budget_ms is None:
+    if request.tolerance is None and request.budget_ms is None:
         return range(len(members.runs))
     costs = [run.milliseconds for run in members.runs]
     unknown = [run.name for run, cost in zip(members.runs, costs, strict=True) if cost is None]
@@ -147,7 +147,7 @@ def _affordable(members: Members, request: Request, calibrate: bool) -> Sequence
         members.probabilities,
         members.labels,
         None if unknown else known,
-        within=request.min_gain,
+        within=request.tolerance,
         budget=request.budget_ms,
         calibrate=calibrate,
     )

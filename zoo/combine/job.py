@@ -22,6 +22,7 @@ from ensembles.selection import BestMember
 from ensembles.voting import SoftVoting
 from zoo.combine.decide import Decision, Request, decide
 from zoo.combine.members import Members, open_members
+from zoo.deprecated import renamed_parameters
 from zoo.errors import ZooError, disk_errors
 from zoo.evaluate.metrics import evaluate
 from zoo.evaluate.tables import write_tables
@@ -29,17 +30,18 @@ from zoo.progress import Progress
 from zoo.runs import Run, RunWriter, environment, free_name, write_json
 
 
+@renamed_parameters("min_gain", "runs")
 def ensemble(
     members: Sequence[str | Path | Run],
     method: str = "auto",
     *,
     weights: Sequence[float] | None = None,
     calibrate: bool = True,
-    min_gain: float | None = None,
+    tolerance: float | None = None,
     budget_ms: float | None = None,
     measure: bool = False,
     name: str | None = None,
-    runs: str | Path | None = None,
+    runs_dir: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Combine finished runs; the result is a run that predicts like any other.
@@ -56,23 +58,23 @@ def ensemble(
             best member.
         weights: of the members, for ``soft`` and ``geometric``.
         calibrate: scale temperatures, of the members and of their combination.
-        min_gain: keep the fewest members whose log loss is at most this above the lowest, in nats.
+        tolerance: keep the fewest members whose log loss is at most this above the lowest, in nats.
         budget_ms: keep to members that take at most this many milliseconds an image together.
         measure: time the members' networks on this machine, now.
         name: of the run; ``ensemble``, data and a number where None.
-        runs: folder of the runs; ``ZOO_RUNS`` or ``./runs`` where None.
+        runs_dir: folder of the runs; ``ZOO_RUNS`` or ``./runs`` where None.
         progress: shows the steps; silent where None.
 
     Raises:
         ZooError, EnsembleError: one sentence that says what is wrong.
     """
     started, progress = time.perf_counter(), progress or Progress()
-    request = Request(method, _numbers(weights), calibrate, min_gain, budget_ms)
-    given = open_members(members, runs)
-    name = name or free_name(f"ensemble-{given.runs[0].record['data']['name']}", runs)
+    request = Request(method, _numbers(weights), calibrate, tolerance, budget_ms)
+    given = open_members(members, runs_dir)
+    name = name or free_name(f"ensemble-{given.runs[0].record['data']['name']}", runs_dir)
     if measure:
         given = _measured(given, progress)
-    with RunWriter(name, runs, resumable=False) as writer, disk_errors(writer.path):
+    with RunWriter(name, runs_dir, resumable=False) as writer, disk_errors(writer.path):
         if method == "soup":
             record = _soup(given, writer.path, progress)
         else:
@@ -145,9 +147,9 @@ def _soup(given: Members, folder: Path, progress: Progress) -> dict[str, Any]:
     soup, first = cook(given, folder, progress), given.runs[0]
     write_tables(folder, soup.tables)
     used = [given.names[i] for i in soup.used]
-    size, fit = first.view
+    size, resize = first.view
     return {
-        "settings": {"method": "soup", "members": given.names, "size": size, "fit": fit},
+        "settings": {"method": "soup", "members": given.names, "size": size, "resize": resize},
         "network": {
             **first.record["network"],
             "ms_per_image": milliseconds(Single(soup.model, first.view)),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _SAME = (
     "backbone",
     "size",
-    "fit",
+    "resize",
     "width",
     "input_range",
     "blocks",

@@ -27,14 +27,14 @@ class BadImageError(ValueError):
     """A file that is not a usable image; its text is the reason, without the file's name."""
 
 
-def decode(source: Path | bytes, size: int, fit: str = "squash") -> np.ndarray:
+def decode(source: Path | bytes, size: int, resize: str = "stretch") -> np.ndarray:
     """Decode, turn upright, convert to RGB and resize.
 
     Args:
         source: file or its content; JPEG, PNG, WebP, GIF, BMP, TIFF and what else Pillow reads.
             Grey, palette, CMYK and 16-bit images are converted, transparency is laid over white.
         size: side of the result in pixels.
-        fit: ``squash`` ignores the aspect ratio, ``crop`` cuts the middle square, ``pad`` adds
+        resize: ``stretch`` ignores the aspect ratio, ``crop`` cuts the middle square, ``pad`` adds
             black borders.
 
     Returns:
@@ -43,7 +43,7 @@ def decode(source: Path | bytes, size: int, fit: str = "squash") -> np.ndarray:
     Raises:
         BadImageError: not an image, truncated, or larger than 178 megapixels (Pillow's limit).
     """
-    return _squared(_open(source, size), size, fit)
+    return _squared(_open(source, size), size, resize)
 
 
 def decode_views(file: Path, views: Iterable[View]) -> dict[View, np.ndarray]:
@@ -54,7 +54,7 @@ def decode_views(file: Path, views: Iterable[View]) -> dict[View, np.ndarray]:
 
     Args:
         file: image file.
-        views: (size, fit) each.
+        views: (size, resize) each.
 
     Raises:
         BadImageError: as :func:`decode`.
@@ -79,11 +79,11 @@ def upright(file: Path, size: int) -> Image.Image:
         raise BadImageError(_reason(error)) from None
 
 
-def _squared(image: Image.Image, size: int, fit: str) -> np.ndarray:
+def _squared(image: Image.Image, size: int, resize: str) -> np.ndarray:
     resample, gap = Image.Resampling.BILINEAR, 3.0
-    if fit == "crop":
+    if resize == "crop":
         image = ImageOps.fit(image, (size, size), resample)
-    elif fit == "pad":
+    elif resize == "pad":
         image = ImageOps.pad(image, (size, size), resample)
     else:
         image = image.resize((size, size), resample, reducing_gap=gap)

@@ -34,7 +34,7 @@ class Prepared:
     Attributes:
         pixels: uint8 memory map of shape (m, size, size, 3), one row a distinct content.
         rows: int64 of shape (n,), row of each sample of the catalogue.
-        key: identity of the array: contents, size and fit.
+        key: identity of the array: contents, size and resize.
     """
 
     pixels: np.ndarray
@@ -42,13 +42,13 @@ class Prepared:
     key: str
 
 
-def prepare(catalog: Catalog, size: int, fit: str, progress: Progress) -> Prepared:
+def prepare(catalog: Catalog, size: int, resize: str, progress: Progress) -> Prepared:
     """The decoded images of a catalogue, from the cache where they are there.
 
     Args:
         catalog: inspected images.
         size: side in pixels.
-        fit: see :func:`zoo.data.decode.decode`.
+        resize: see :func:`zoo.data.decode.decode`.
         progress: shows the decoding.
 
     Raises:
@@ -56,12 +56,12 @@ def prepare(catalog: Catalog, size: int, fit: str, progress: Progress) -> Prepar
     """
     digests = np.array(catalog.digests, "S64")  # as text, they would take four times the memory
     contents, first, rows = np.unique(digests, return_index=True, return_inverse=True)
-    key = _key(contents, size, fit)
+    key = _key(contents, size, resize)
     folder = cache_dir() / "prepared" / key
     if not (folder / "pixels.npy").is_file():
         with new_folder(folder) as temporary:
-            _write(temporary, catalog, first, size, fit, progress)
-            about = {"size": size, "fit": fit, "images": len(first), "data": catalog.name}
+            _write(temporary, catalog, first, size, resize, progress)
+            about = {"size": size, "resize": resize, "images": len(first), "data": catalog.name}
             (temporary / "about.json").write_text(json.dumps(about))
     pixels = _map(folder / "pixels.npy", (len(contents), size, size, 3))
     return Prepared(pixels, rows.astype(np.int64), key)
@@ -79,14 +79,14 @@ def _map(file: Path, shape: tuple[int, ...]) -> np.ndarray:
     return pixels
 
 
-def _key(contents: np.ndarray, size: int, fit: str) -> str:
-    digest = hashlib.sha256(f"{_VERSION}\0{size}\0{fit}\0".encode())
+def _key(contents: np.ndarray, size: int, resize: str) -> str:
+    digest = hashlib.sha256(f"{_VERSION}\0{size}\0{resize}\0".encode())
     digest.update(b"".join(contents.tolist()))
     return digest.hexdigest()[:32]
 
 
 def _write(
-    folder: Path, catalog: Catalog, first: np.ndarray, size: int, fit: str, progress: Progress
+    folder: Path, catalog: Catalog, first: np.ndarray, size: int, resize: str, progress: Progress
 ) -> None:
     """Write ``pixels.npy`` front to back: a full disk then is an error, not a bus error."""
 
@@ -96,7 +96,7 @@ def _write(
             content = path.read_bytes()
             if hashlib.sha256(content).hexdigest() != catalog.digests[index]:
                 raise ZooError(f"{path} changed while it was read: run the command again")
-            return decode(content, size, fit)
+            return decode(content, size, resize)
         except (OSError, BadImageError) as error:
             raise ZooError(
                 f"{path} was readable a moment ago and is not now ({error}): run the command again"

@@ -126,8 +126,8 @@ class Evidence:
     @cached_property
     def prepared(self) -> Prepared:
         """The decoded images."""
-        size, fit = self.run.view
-        return prepare(self.catalog, size, fit, self._progress)
+        size, resize = self.run.view
+        return prepare(self.catalog, size, resize, self._progress)
 
     @cached_property
     def features(self) -> Rows | None:

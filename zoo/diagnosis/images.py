@@ -58,7 +58,7 @@ def check_files(evidence: Evidence) -> Outcome:
         (thumbs.std(axis=1) < _PLAIN, "blank or nearly so", "Remove them.", 0.0),
         (thumbs.max(axis=1) < _DARK, "almost black", "Check how they were exposed or scaled.", 0.0),
         (side < wanted / _SMALL, f"far smaller than the network's {wanted} px", "", _SHARE),
-        (aspect > _LONG, "over three times as long as wide", "Crop them, or --fit pad.", _SHARE),
+        (aspect > _LONG, "over three times as long as wide", "Crop them, or --resize pad.", _SHARE),
     )
     for wrong, what, advice, least in kinds:
         if wrong.sum() > least * count:

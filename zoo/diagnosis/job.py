@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from zoo.deprecated import renamed_parameters
 from zoo.diagnosis.backbone_comparison import check_backbones, checked
 from zoo.diagnosis.classes import check_balance, check_pairs
 from zoo.diagnosis.evidence import Evidence
@@ -75,10 +76,11 @@ class Diagnosis:
         return {"run": self.run, "verdict": self.verdict, "checks": checks}
 
 
+@renamed_parameters("runs")
 def diagnose(
     run: Run | str | Path,
     *,
-    runs: str | Path | None = None,
+    runs_dir: str | Path | None = None,
     range_test: bool = False,
     backbones: Sequence[str] = (),
     progress: Progress | None = None,
@@ -91,7 +93,7 @@ def diagnose(
 
     Args:
         run: a run of one network, its name or its path.
-        runs: folder of the runs, for a name.
+        runs_dir: folder of the runs, for a name.
         range_test: whether to run a learning-rate range test.
         backbones: others to compare with on frozen features of their ImageNet weights.
         progress: shows the steps.
@@ -102,7 +104,7 @@ def diagnose(
         BackboneError: no such backbone to compare with.
     """
     progress = progress or Progress()
-    evidence = Evidence(run if isinstance(run, Run) else open_run(run, runs), progress)
+    evidence = Evidence(run if isinstance(run, Run) else open_run(run, runs_dir), progress)
     checked(backbones, evidence.run.view[0])  # before the work
     found = examine(evidence)
     more = []

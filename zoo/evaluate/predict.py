@@ -12,6 +12,7 @@ import numpy as np
 from zoo.data.decode import BadImageError, View, decode_views
 from zoo.data.inspect import workers
 from zoo.data.sources import image_files
+from zoo.deprecated import renamed_parameters
 from zoo.errors import ZooError
 from zoo.evaluate.inference import BATCH
 from zoo.evaluate.predictor import predictor
@@ -45,11 +46,12 @@ class Prediction:
         ]
 
 
+@renamed_parameters("runs")
 def predict(
     run: Run | str | Path,
     images: str | Path | Iterable[str | Path],
     *,
-    runs: str | Path | None = None,
+    runs_dir: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Prediction:
     """Predict images with a finished run, a single network or an ensemble.
@@ -59,13 +61,13 @@ def predict(
     Args:
         run: a run, its name or its path.
         images: files and folders; folders are searched for image files.
-        runs: folder of the runs, for a name.
+        runs_dir: folder of the runs, for a name.
         progress: shows the step.
 
     Raises:
         ZooError: no such run, no such file, a damaged model, or no usable image at all.
     """
-    run = run if isinstance(run, Run) else open_run(run, runs)
+    run = run if isinstance(run, Run) else open_run(run, runs_dir)
     files = _collect([images] if isinstance(images, str | Path) else images)
     ask = predictor(run)
     good, bad, parts = [], {}, []

@@ -25,7 +25,7 @@ class Predictor(Protocol):
     """From images to probabilities.
 
     Attributes:
-        views: (size, fit) of the images that it wants.
+        views: (size, resize) of the images that it wants.
     """
 
     views: frozenset[View]
@@ -43,7 +43,7 @@ class Single:
 
     Args:
         model: RGB in 0..255, shape (b, size, size, 3), to probabilities (b, k).
-        view: (size, fit) of its images.
+        view: (size, resize) of its images.
     """
 
     def __init__(self, model: keras.Model, view: View) -> None:
@@ -108,8 +108,8 @@ def milliseconds(predict: Predictor) -> float:
     """Wall milliseconds an image on this machine, in full batches, images decoded beforehand."""
     rng = np.random.default_rng(0)
     images = {
-        (size, fit): rng.integers(0, 256, (BATCH, size, size, 3), np.uint8)
-        for size, fit in predict.views
+        (size, resize): rng.integers(0, 256, (BATCH, size, size, 3), np.uint8)
+        for size, resize in predict.views
     }
     predict(images)  # builds the graph
     times = []

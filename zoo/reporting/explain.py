@@ -70,11 +70,11 @@ class Network:
         pixels = self._evidence.prepared.pixels[self.rows([m.id for m in shown])]
         wanted = np.array([[m.predicted, m.label] for m in shown], np.int64)
         maps = [explain(pixels, wanted[:, i], self._progress) for i in (0, 1)]
-        fit = self._evidence.run.view[1]
+        resize = self._evidence.run.view[1]
         return {
             m.id: (
-                album.overlay(m.id, f"s{number}", maps[0][number], fit),
-                album.overlay(m.id, f"t{number}", maps[1][number], fit),
+                album.overlay(m.id, f"s{number}", maps[0][number], resize),
+                album.overlay(m.id, f"t{number}", maps[1][number], resize),
             )
             for number, m in enumerate(shown)
         }

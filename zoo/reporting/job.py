@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from zoo.deprecated import renamed_parameters
 from zoo.diagnosis.job import Diagnosis
 from zoo.errors import ZooError, disk_errors
 from zoo.pages.render import render
@@ -19,11 +20,12 @@ from zoo.reporting.run_page import Page
 from zoo.runs import Run, open_run
 
 
+@renamed_parameters("runs")
 def report(
     run: Run | str | Path | Sequence[Run | str | Path],
     *,
     output: str | Path | None = None,
-    runs: str | Path | None = None,
+    runs_dir: str | Path | None = None,
     diagnose: bool = True,
     diagnosis: Diagnosis | None = None,
     progress: Progress | None = None,
@@ -37,7 +39,7 @@ def report(
     Args:
         run: a run, its name or its path; or several of the same data and split.
         output: the file, or a folder for it; ``reports/NAME.html`` beside the run where None.
-        runs: folder of the runs, for names.
+        runs_dir: folder of the runs, for names.
         diagnose: of one run: look for faults and explain mistakes, which reads its images and
             model; otherwise only stored predictions, curves and pictures are shown.
         diagnosis: made before, so that it is not made again.
@@ -53,7 +55,7 @@ def report(
     given = [run] if isinstance(run, Run | str | Path) else list(run)
     if not given:
         raise ZooError("no run is given to report on: name one, or several to compare")
-    opened = [r if isinstance(r, Run) else open_run(r, runs) for r in given]
+    opened = [r if isinstance(r, Run) else open_run(r, runs_dir) for r in given]
     opened = [r if r.name else Run(r.path.resolve()) for r in opened]  # given as "."
     target = place(opened, output)
     silent = progress or Progress()

@@ -102,17 +102,17 @@ class Album:
         except BadImageError as error:
             return str(error)
 
-    def overlay(self, sample: str, name: str, heat: np.ndarray, fit: str) -> str:
+    def overlay(self, sample: str, name: str, heat: np.ndarray, resize: str) -> str:
         """Lay a map over a picture; gives the name by which the page refers to it.
 
         Args:
             sample: id of a picture that was read.
             name: of the overlay, unlike all others.
             heat: float32 of shape (h, w) in 0..1, of the square that the network saw.
-            fit: how the image became that square, see :func:`zoo.data.decode.decode`.
+            resize: how the image became that square, see :func:`zoo.data.decode.decode`.
         """
         picture = self._pictures[sample]
-        data = _address(_warm(unsquared(heat, picture.width / picture.height, fit)), "PNG")
+        data = _address(_warm(unsquared(heat, picture.width / picture.height, resize)), "PNG")
         self.overlays.append(Picture(name, picture.width, picture.height, data))
         return name
 
@@ -132,16 +132,16 @@ def _address(image: Image.Image, kind: str, **options: int | bool) -> str:
     return f"data:image/{kind.lower()};base64,{content}"
 
 
-def unsquared(heat: np.ndarray, aspect: float, fit: str) -> np.ndarray:
+def unsquared(heat: np.ndarray, aspect: float, resize: str) -> np.ndarray:
     """A map of the network's square as a map of the whole image, 24 positions along its long side.
 
     Args:
         heat: float32 of shape (h, w) in 0..1.
         aspect: width by height of the image.
-        fit: ``squash``, ``crop`` or ``pad``.
+        resize: ``stretch``, ``crop`` or ``pad``.
     """
     width, height = (round(_HEAT * min(1.0, x)) or 1 for x in (aspect, 1 / aspect))
-    square = {"squash": None, "crop": min(width, height), "pad": max(width, height)}[fit]
+    square = {"stretch": None, "crop": min(width, height), "pad": max(width, height)}[resize]
     shape = (width, height) if square is None else (square, square)
     seen = np.asarray(
         Image.fromarray(heat.astype(np.float32)).resize(shape, Image.Resampling.BICUBIC)
@@ -150,7 +150,7 @@ def unsquared(heat: np.ndarray, aspect: float, fit: str) -> np.ndarray:
         return seen
     result = np.zeros((height, width), np.float32)
     above, left = (abs(height - square) // 2, abs(width - square) // 2)
-    if fit == "crop":
+    if resize == "crop":
         result[above : above + square, left : left + square] = seen
         return result
     return seen[above : above + height, left : left + width]

@@ -140,7 +140,7 @@ class Served(NamedTuple):
     frozen: bool
 
 
-def served_model(members: Sequence[Served], size: int, fit: str) -> keras.Model:
+def served_model(members: Sequence[Served], size: int, resize: str) -> keras.Model:
     """The model that is saved: RGB of any size in 0..255 to probabilities.
 
     It resizes as images were prepared. The resizing is bilinear on whole images; on images that
@@ -149,7 +149,7 @@ def served_model(members: Sequence[Served], size: int, fit: str) -> keras.Model:
     Args:
         members: of several, the probabilities are averaged; those with a frozen backbone share one.
         size: side in pixels of their input.
-        fit: ``squash``, ``crop`` or ``pad``.
+        resize: ``stretch``, ``crop`` or ``pad``.
     """
     import keras
     from keras import layers
@@ -159,8 +159,8 @@ def served_model(members: Sequence[Served], size: int, fit: str) -> keras.Model:
         size,
         size,
         interpolation="bilinear",
-        crop_to_aspect_ratio=fit == "crop",
-        pad_to_aspect_ratio=fit == "pad",
+        crop_to_aspect_ratio=resize == "crop",
+        pad_to_aspect_ratio=resize == "pad",
         dtype="float32",
         name="resize",
     )(rgb)

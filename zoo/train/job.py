@@ -16,6 +16,7 @@ from ensembles import PredictionTable
 from zoo.data.dataset import Dataset, load
 from zoo.data.prepare import prepare
 from zoo.data.split import folds, split_off
+from zoo.deprecated import renamed_parameters
 from zoo.errors import ZooError, disk_errors
 from zoo.evaluate.predictor import Single, milliseconds
 from zoo.evaluate.tables import write_tables
@@ -36,12 +37,13 @@ from zoo.train.records import write_history, write_tensorboard
 from zoo.train.remarks import data_remarks
 
 
+@renamed_parameters("runs")
 def finetune(
     backbone: str | None = None,
     data: str | Path | None = None,
     *,
     name: str | None = None,
-    runs: str | Path | None = None,
+    runs_dir: str | Path | None = None,
     config: str | Path | None = None,
     resume: bool = False,
     study: Mapping[str, Any] | None = None,
@@ -59,7 +61,7 @@ def finetune(
             ``hub:`` and the URL, folder or ``.tar.gz`` of an image module of TF Hub.
         data: see :func:`zoo.data.sources.scan`; the built-in ``elpv`` where None.
         name: of the run; variant, data and a number where None.
-        runs: folder of the runs; ``ZOO_RUNS`` or ``./runs`` where None.
+        runs_dir: folder of the runs; ``ZOO_RUNS`` or ``./runs`` where None.
         config: settings from a ``.toml``, ``.yaml`` or ``.json`` file, or a ``run.json``.
         resume: go on with the interrupted run of this name, or the last interrupted one.
         study: the search that the settings come from, for the record.
@@ -74,14 +76,14 @@ def finetune(
     """
     progress, started = progress or Progress(), time.perf_counter()
     if resume:
-        name, resolved = _interrupted(name, runs, gathered(backbone, data, config, settings))
+        name, resolved = _interrupted(name, runs_dir, gathered(backbone, data, config, settings))
         progress.say(f"going on with run {name}")
     else:
         resolved = resolve(gather(backbone, data, config, settings, progress))
-        name = name or _free_name(resolved, runs)
+        name = name or _free_name(resolved, runs_dir)
     fetch_weights(resolved, progress)
     timings = Timings()
-    with RunWriter(name, runs, resume) as writer, disk_errors(writer.path):
+    with RunWriter(name, runs_dir, resume) as writer, disk_errors(writer.path):
         record = dict(writer.read_record()) if resume else _first_record(resolved, study)
         writer.write_record(record)
         with timings.stage("scan"):
@@ -97,9 +99,9 @@ def finetune(
         return writer.complete()
 
 
-def _free_name(resolved: Resolved, runs: str | Path | None) -> str:
+def _free_name(resolved: Resolved, runs_dir: str | Path | None) -> str:
     data = Path(resolved.settings.data.removeprefix("tfds:")).stem
-    return free_name(f"{backbones.short_name(resolved.spec.name)}-{data}", runs)
+    return free_name(f"{backbones.short_name(resolved.spec.name)}-{data}", runs_dir)
 
 
 def fetch_weights(resolved: Resolved, progress: Progress) -> None:
@@ -115,15 +117,15 @@ def fetch_weights(resolved: Resolved, progress: Progress) -> None:
 
 
 def _interrupted(
-    name: str | None, runs: str | Path | None, given: Mapping[str, Any]
+    name: str | None, runs_dir: str | Path | None, given: Mapping[str, Any]
 ) -> tuple[str, Resolved]:
     """Name and settings of the run to go on with."""
-    there = unfinished(runs)
+    there = unfinished(runs_dir)
     if name is None and not there:
         raise ZooError("there is no unfinished run to resume: start one without --resume")
     name = name or there[0]
-    record = unfinished_record(name, runs)
-    stored = Settings.of(record["settings"], f"unfinished run {name!r}")
+    record = unfinished_record(name, runs_dir)
+    stored = Settings.of_record(record["settings"], f"unfinished run {name!r}")
     resolved = resolve(stored)
     trial = resolve(stored.changed(**given)) if given else resolved
     for key, value in trial.settings.as_dict().items():
@@ -194,7 +196,7 @@ def _train(
     precision = set_precision(settings.precision)
     backbone = build_backbone(resolved)
     with timings.stage("prepare"):
-        prepared = prepare(dataset.catalog, settings.size, settings.fit, progress)
+        prepared = prepare(dataset.catalog, settings.size, settings.resize, progress)
     features = None
     if not resolved.from_scratch:
         from zoo.train.features import frozen_features
@@ -349,10 +351,10 @@ def _write(
     write_tensorboard(folder / "tensorboard", histories, settings, metrics)
     assert settings.size is not None
     served = [Served(m.classifier, m.temperature, m.stage == "probe") for m in kept]
-    model = served_model(served, settings.size, settings.fit)
+    model = served_model(served, settings.size, settings.resize)
     with new_file(folder / "model.keras") as temporary:
         model.save(temporary)
-    timed = Single(model, (settings.size, settings.fit))
+    timed = Single(model, (settings.size, settings.resize))
     record["network"]["ms_per_image"] = milliseconds(timed)
 
 

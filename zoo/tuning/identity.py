@@ -7,6 +7,7 @@ from typing import Any
 
 import backbones
 from zoo.data.dataset import Dataset
+from zoo.deprecated import current_settings
 from zoo.errors import ZooError
 from zoo.settings import Settings
 from zoo.train.plan import Resolved
@@ -56,7 +57,7 @@ def with_paths(row: TrialRecord, resolved: Resolved) -> TrialRecord:
     varies = {"weights", "backbone"} & set(row["params"])
     own = resolved.settings.as_dict()
     paths = {n: own[n] for n in (("data",) if varies else _PATHS)}
-    return {**row, "settings": {**row["settings"], **paths}}
+    return {**row, "settings": {**current_settings(row["settings"]), **paths}}
 
 
 def _tried(searched: Space | list[Point]) -> list[Any]:
@@ -89,6 +90,7 @@ def identify(store: TrialStore, name: str, identity: dict[str, Any]) -> None:
         store.note("identity", mine)
         return
     before = {"weights": mine["weights"], **known}  # of an older study, they are not known
+    before["settings"] = current_settings(known["settings"])
     for key, words in _SAID.items():
         if before.get(key) != mine[key]:
             short = key in {"backbone", "metric"}

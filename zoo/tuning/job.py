@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from zoo.deprecated import renamed_parameters
 from zoo.errors import ZooError, disk_errors
 from zoo.progress import Progress
 from zoo.settings import Settings
@@ -44,12 +45,13 @@ from zoo.tuning.trial_store import TrialStore
 _PROBE_SHARE = 1 / 3  # of the time, at most
 
 
+@renamed_parameters("probes", "runs")
 def tune(
     backbone: str | None = None,
     data: str | Path | None = None,
     *,
     trials: int = 20,
-    probes: int = 100,
+    head_trials: int = 100,
     timeout: str | float | None = None,
     metric: str = "accuracy",
     jobs: int = 1,
@@ -60,7 +62,7 @@ def tune(
     top: int = 1,
     mlflow: str | None = None,
     name: str | None = None,
-    runs: str | Path | None = None,
+    runs_dir: str | Path | None = None,
     config: str | Path | None = None,
     progress: Progress | None = None,
     **settings: Any,
@@ -73,10 +75,10 @@ def tune(
     and joins one that runs on another machine. Trials see no test images.
 
     Args:
-        backbone, data, config, runs, progress: see :func:`zoo.finetune`.
+        backbone, data, config, runs_dir, progress: see :func:`zoo.finetune`.
         trials: trainings in all, of this call and earlier ones.
-        probes: heads that are tried first; 0 to search for everything by training. From scratch
-            there are none.
+        head_trials: heads that are tried first; 0 to search for everything by training. From
+            scratch there are none.
         timeout: of the search, in seconds or such as ``1h30m``.
         metric: ``accuracy``, ``f1``, ``auc`` or ``log_loss``, on validation.
         jobs: trainings at a time on this machine.
@@ -96,7 +98,7 @@ def tune(
         ZooError, BackboneError: one sentence that says what is wrong.
     """
     progress = progress or Progress()
-    request = Request(trials, probes, metric, jobs, seconds_of(timeout), prune, top)
+    request = Request(trials, head_trials, metric, jobs, seconds_of(timeout), prune, top)
     given = gather(backbone, data, config, settings, progress)
     resolved = _checked(given)
     searched = default_space(resolved)
@@ -107,13 +109,14 @@ def tune(
     pinned = set(settings) | _config_names(config)
     searched = {n: d for n, d in searched.items() if n not in pinned}
     fetch_weights(resolved, progress)
-    place = Place(name, runs, storage, mlflow)
+    place = Place(name, runs_dir, storage, mlflow)
     session = begin(given, resolved, request, searched, place, progress)
     with session.running():
         _search(session, searched)
     return _finished(session, refit)
 
 
+@renamed_parameters("runs")
 def sweep(
     grid: str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]],
     backbone: str | None = None,
@@ -127,7 +130,7 @@ def sweep(
     top: int = 1,
     mlflow: str | None = None,
     name: str | None = None,
-    runs: str | Path | None = None,
+    runs_dir: str | Path | None = None,
     config: str | Path | None = None,
     progress: Progress | None = None,
     **settings: Any,
@@ -138,8 +141,8 @@ def sweep(
         grid: a file, or its content: settings with lists of values, or a list of settings.
         backbone: where the grid names none.
         refit: train a run with the best settings.
-        data, timeout, metric, jobs, storage, top, mlflow, name, runs, config, progress, settings:
-            see :func:`tune`.
+        data, timeout, metric, jobs, storage, top, mlflow, name, runs_dir, config, progress,
+            settings: see :func:`tune`.
 
     Raises:
         ZooError, BackboneError: one sentence that says what is wrong.
@@ -151,7 +154,7 @@ def sweep(
     resolved = _checked(given)
     for point in points:
         resolve(given.changed(**point))  # refused now rather than trial after trial
-    place = Place(name or f"sweep-{label_of(resolved)}", runs, storage, mlflow)
+    place = Place(name or f"sweep-{label_of(resolved)}", runs_dir, storage, mlflow)
     session = begin(given, resolved, request, points, place, progress)
     with session.running():
         with exclusive(session.context.folder):
@@ -190,7 +193,7 @@ def _search(session: StudySession, searched: Space) -> None:
     if context.why_stop():
         return
     if context.resolved.probe_only:
-        raise ZooError("--set unfreeze=none leaves nothing to search without --probes")
+        raise ZooError("--set unfreeze=none leaves nothing to search without --head-trials")
     if not fine:
         raise ZooError("nothing is left to search: every setting of the space is pinned")
     session.spaces["finetune"] = fine
@@ -215,7 +218,7 @@ def _probed(session: StudySession, head: Space) -> dict[str, Point]:
     """Do the first stage; the heads to go on with, which stay the same once they are chosen."""
     assert session.probes is not None
     known = session.store.note("heads")
-    if known and session.probes.counted() >= session.request.probes:
+    if known and session.probes.counted() >= session.request.head_trials:
         return dict(known)
     context, features = session.context, load_features(session.context)
     share = time.monotonic() + session.request.seconds * _PROBE_SHARE
@@ -225,7 +228,7 @@ def _probed(session: StudySession, head: Space) -> dict[str, Point]:
         head,
         features,
         replace(context, deadline=min(context.deadline, share)),
-        session.request.probes,
+        session.request.head_trials,
     )
     session.log()
     if known:
@@ -322,14 +325,14 @@ def _with_runs(study: Study, session: StudySession, with_validation: bool) -> St
         session: what they were made by.
         with_validation: whether to train on training and validation images together.
     """
-    context, top, runs = session.context, session.request.top, session.place.runs
+    context, top, runs_dir = session.context, session.request.top, session.place.runs_dir
     if not with_validation and top == 1:
         return study
     rows = result.diverse(study, context.val_labels, top) if top > 1 else [study.best]
     made = {}
     for row in rows:
         run = refit_run(
-            study, row, session.store, context, runs=runs, with_validation=with_validation
+            study, row, session.store, context, runs_dir=runs_dir, with_validation=with_validation
         )
         if run is not None:
             made[row["trial"]] = run

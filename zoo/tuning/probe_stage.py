@@ -61,7 +61,7 @@ def load_features(context: StudyContext) -> Features:
     settings, dataset = context.resolved.settings, context.dataset
     assert settings.size is not None
     with context.preparation():
-        prepared = prepare(dataset.catalog, settings.size, settings.fit, context.progress)
+        prepared = prepare(dataset.catalog, settings.size, settings.resize, context.progress)
         file = _known(context, prepared.key) or _computed(context)
     features = rows_of(file, prepared.rows)
     labels, split = dataset.catalog.labels, dataset.split

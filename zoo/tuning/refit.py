@@ -24,7 +24,7 @@ def refit(
     store: TrialStore,
     context: StudyContext,
     *,
-    runs: str | Path | None,
+    runs_dir: str | Path | None,
     with_validation: bool,
 ) -> Run | None:
     """The run of a trial's settings: trained now, resumed, or found.
@@ -34,7 +34,7 @@ def refit(
         row: the trial.
         store: notes which run belongs to the trial, so that it is trained once.
         context: of the study.
-        runs: folder of the runs.
+        runs_dir: folder of the runs.
         with_validation: whether to train on training and validation images together.
 
     Returns:
@@ -43,16 +43,16 @@ def refit(
     key = f"run of {row['stage']} {row['trial']}"
     with exclusive(context.folder):
         noted = store.note(key)
-        names = {run.name: run for run in finished(runs)}
+        names = {run.name: run for run in finished(runs_dir)}
         if noted and noted["name"] in names:
             return names[noted["name"]]
         if noted and (where := _elsewhere(noted["owner"])):
             context.progress.say(f"run {noted['name']} is being trained {where}")
             return None
-        name = noted["name"] if noted else _name(context, runs)
+        name = noted["name"] if noted else _name(context, runs_dir)
         store.note(key, {"name": name, "owner": owner.this_process()})
-    if name in unfinished(runs):
-        return finetune(name=name, runs=runs, resume=True, progress=context.progress)
+    if name in unfinished(runs_dir):
+        return finetune(name=name, runs_dir=runs_dir, resume=True, progress=context.progress)
     context.progress.say(f"training run {name} with the settings of trial {row['trial']}")
     about = {k: row[k] for k in ("stage", "trial", "score", "metrics")}
     counts: dict[str, int] = {}
@@ -61,7 +61,7 @@ def refit(
     return finetune(
         row["settings"]["backbone"],
         name=name,
-        runs=runs,
+        runs_dir=runs_dir,
         progress=context.progress,
         study={
             "name": study.name,
@@ -95,7 +95,7 @@ def _as_settings(settings: dict[str, Any], with_validation: bool) -> dict[str, A
     return {**known, "refit": with_validation}
 
 
-def _name(context: StudyContext, runs: str | Path | None) -> str:
+def _name(context: StudyContext, runs_dir: str | Path | None) -> str:
     settings = context.resolved.settings
     data = Path(settings.data.removeprefix("tfds:")).stem
-    return free_name(f"{backbones.short_name(settings.backbone)}-{data}-tuned", runs)
+    return free_name(f"{backbones.short_name(settings.backbone)}-{data}-tuned", runs_dir)

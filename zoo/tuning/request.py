@@ -14,7 +14,7 @@ class Request:
     """How to search, beside what."""
 
     trials: int | None
-    probes: int
+    head_trials: int
     metric: str
     jobs: int
     seconds: float
@@ -25,8 +25,8 @@ class Request:
         check_metric(self.metric)
         if self.trials is not None and self.trials < 1:
             raise ZooError(f"trials must be at least 1, not {self.trials}")
-        if self.probes < 0:
-            raise ZooError(f"probes must be at least 0, not {self.probes}")
+        if self.head_trials < 0:
+            raise ZooError(f"head_trials must be at least 0, not {self.head_trials}")
         if self.jobs < 1:
             raise ZooError(f"jobs must be at least 1, not {self.jobs}")
         if self.top < 1:

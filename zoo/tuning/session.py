@@ -38,7 +38,7 @@ class Place:
     """Where a study and the runs of its best trials go; see :func:`zoo.tune`."""
 
     name: str | None = None
-    runs: str | Path | None = None
+    runs_dir: str | Path | None = None
     storage: str | None = None
     mlflow: str | None = None
 
@@ -134,7 +134,7 @@ def begin(
         raise ZooError("there are no validation images to compare trials by: add some")
     check_storage(place.storage)
     logged = Mlflow(place.mlflow, name) if place.mlflow else None
-    folder = runs_dir(place.runs) / "studies" / name
+    folder = runs_dir(place.runs_dir) / "studies" / name
     probing = _probing(resolved, request, searched)
     identity = identity_of(given, resolved, dataset, request, searched, probing)
     with disk_errors(folder):
@@ -153,7 +153,7 @@ def begin(
 
 def _probing(resolved: Resolved, request: Request, searched: Space | list[Point]) -> bool:
     space = searched if isinstance(searched, dict) else {}
-    return request.probes > 0 and not resolved.from_scratch and any(n in space for n in HEAD)
+    return request.head_trials > 0 and not resolved.from_scratch and any(n in space for n in HEAD)
 
 
 def _store(kept: Any, name: str, request: Request, resolved: Resolved) -> TrialStore:

@@ -67,7 +67,7 @@ def _images(job: Mapping[str, Any]) -> tuple[Any, Any, Any]:
         raise ZooError("images or split changed since the study was begun")
     size = resolved.settings.size
     assert size is not None
-    return resolved, dataset, prepare(dataset.catalog, size, resolved.settings.fit, Progress())
+    return resolved, dataset, prepare(dataset.catalog, size, resolved.settings.resize, Progress())
 
 
 def _backbone(resolved: Any) -> Any:
