@@ -13,6 +13,7 @@ from zoo.reporting.scores import (
     precision_recall_curves,
     reliability,
     roc_curves,
+    worst_of_each,
 )
 
 
@@ -77,7 +78,21 @@ def test_reliability_counts_every_image_once():
     assert [b.confidence for b in bins] == sorted(b.confidence for b in bins)
 
 
-def test_mistakes_come_by_confidence():
-    found = mistakes(table())
+def test_mistakes_come_by_loss():
+    judged = table()
+    found = mistakes(judged)
     assert all(m.label != m.predicted for m in found)
-    assert [m.confidence for m in found] == sorted((m.confidence for m in found), reverse=True)
+    assert [m.loss for m in found] == sorted((m.loss for m in found), reverse=True)
+    own = dict(zip(judged.ids.tolist(), judged.probabilities, strict=True))
+    assert all(m.loss == pytest.approx(-np.log(own[m.id][m.label])) for m in found)
+
+
+def test_the_mistakes_that_are_shown_are_the_worst_and_some_of_every_class():
+    found = mistakes(table(2000, k=20))
+    shown = worst_of_each(found, 60)
+    assert len(shown) == 60
+    assert shown == sorted(shown, key=lambda m: -m.loss)
+    assert {m.label for m in shown} == {m.label for m in found}
+    assert shown[0] == found[0]
+    assert worst_of_each(found, 10_000) == found
+    assert worst_of_each([], 60) == []

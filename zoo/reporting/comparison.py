@@ -1,4 +1,4 @@
-"""The page of several runs beside each other."""
+"""The page that compares several runs."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ import numpy as np
 
 from ensembles import PredictionTable, align
 from ensembles.comparison import compare, mcnemar
+from ensembles.probabilities import log_loss
 from zoo.errors import ZooError
 from zoo.evaluate.labels import LABELS
 from zoo.pages.charts.intervals import Estimate, forest_chart
 from zoo.progress import Progress
 from zoo.reporting.pictures import Album
 from zoo.reporting.scores import class_scores, confusion
-from zoo.reporting.sections import TITLES, about, describe, picture_note, tables_of
+from zoo.reporting.sections import TITLES, about, describe, picture_note, tables_of, with_interval
 from zoo.runs import Run
+from zoo.words import counted, listed
 
-_MOST = 8  # runs: more cannot be taken in
-_SHOWN = 24  # pictures a run
-_LEVEL = 0.05
+_MOST = 8  # runs: more cannot be read on a page
+_SHOWN = 24  # pictures per run
+_LEVEL = 0.05  # of the tests of classes, corrected for their number
 
 
 def context(runs: Sequence[Run], progress: Progress) -> dict[str, Any]:
-    """What the template shows.
+    """The content of the template.
 
     Raises:
         ZooError: too many runs, one twice, or predictions are missing.
@@ -47,6 +49,7 @@ def context(runs: Sequence[Run], progress: Progress) -> dict[str, Any]:
     asked = sum(len(rows[:_SHOWN]) for rows in alone)
     return {
         "runs": [(run.name, about(run), run.milliseconds) for run in runs],
+        "headline": _headline(runs, next(reversed(splits.values()))),
         "splits": [_split(runs, tables) for tables in reversed(splits.values())],
         "note": picture_note(album, asked),
         "judged": TITLES[shared].lower(),
@@ -57,7 +60,7 @@ def context(runs: Sequence[Run], progress: Progress) -> dict[str, Any]:
 
 def _check(runs: Sequence[Run]) -> None:
     if len(runs) > _MOST:
-        raise ZooError(f"{len(runs)} runs are too many to compare on a page: name at most {_MOST}")
+        raise ZooError(f"{len(runs)} runs are too many for one page: name at most {_MOST}")
     places = [run.path.resolve() for run in runs]
     for i, run in enumerate(runs):
         if places[i] in places[:i]:
@@ -74,14 +77,70 @@ def _split(runs: Sequence[Run], tables: Sequence[PredictionTable]) -> dict[str, 
         "key": split,
         "title": TITLES[split],
         "about": describe(split, len(tables[0])),
-        "metrics": [
-            (label, [run.metrics.get(split, {}).get(key) for run in runs])
-            for key, label in LABELS.items()
+        "ranking": [
+            {"rank": rank, "entries": [_entry(runs[i], split) for i in group]}
+            for rank, group in _ranked(tables)
         ],
+        "metrics": [
+            (run.name, [run.metrics.get(split, {}).get(key) for key in LABELS]) for run in runs
+        ],
+        "labels": list(LABELS.values()),
         "forests": _forests(runs, split),
         "verdicts": _verdicts(tables, names),
         "classes": _classes(tables),
     }
+
+
+def _ranked(tables: Sequence[PredictionTable]) -> list[tuple[int, list[int]]]:
+    """Rank to the runs that share it, by log loss.
+
+    A rank has all runs that are not worse than its first one by the paired test, so that a run is
+    in a lower rank only if it is distinguishable from the leader of the rank above.
+    """
+    order = sorted(
+        range(len(tables)), key=lambda i: log_loss(tables[i].probabilities, tables[i].labels)
+    )
+    groups: list[list[int]] = []
+    for i in order:
+        leader = groups[-1][0] if groups else None
+        if leader is not None and compare(tables[i], tables[leader]).by_log_loss != "worse":
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    ranks, before = [], 0
+    for group in groups:
+        ranks.append((before + 1, group))
+        before += len(group)
+    return ranks
+
+
+def _entry(run: Run, split: str) -> dict[str, Any]:
+    """A run in the ranking, with the two metrics that people compare first."""
+    found = run.metrics.get(split, {})
+    figures = [
+        f"{LABELS[name]} {with_interval(found[name])}"
+        for name in ("accuracy", "log_loss")
+        if found.get(name) and found[name]["value"] is not None
+    ]
+    return {"name": run.name, "title": run.title, "figures": figures}
+
+
+def _headline(runs: Sequence[Run], tables: Sequence[PredictionTable]) -> str:
+    """Which run is best, in one sentence."""
+    (_, first), *rest = _ranked(tables)
+    names = [runs[i].name for i in first]
+    where = f"{counted(len(tables[0]), 'image')} of the {TITLES[tables[0].split].lower()} split"
+    if not rest:
+        return f"{listed(names)} cannot be told apart by log loss on {where}."
+    worse = listed([runs[i].name for _, group in rest for i in group])
+    verb = "is" if sum(len(group) for _, group in rest) == 1 else "are"
+    if len(names) == 1:
+        return f"{names[0]} has the lowest log loss on {where}; {worse} {verb} worse."
+    others = listed(names[1:])
+    return (
+        f"{names[0]} has the lowest log loss on {where}, but {others} cannot be told apart from "
+        f"it; {worse} {verb} worse."
+    )
 
 
 def _forests(runs: Sequence[Run], split: str) -> list[Any]:
@@ -99,7 +158,7 @@ def _forests(runs: Sequence[Run], split: str) -> list[Any]:
 
 
 def _verdicts(tables: Sequence[PredictionTable], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Every pair, tested image by image."""
+    """A paired test of every pair."""
     return [
         {"first": names[i], "second": names[j], "test": compare(tables[i], tables[j])}
         for i in range(len(tables))
@@ -108,7 +167,7 @@ def _verdicts(tables: Sequence[PredictionTable], names: Sequence[str]) -> list[d
 
 
 def _classes(tables: Sequence[PredictionTable]) -> list[dict[str, Any]]:
-    """Recall of each class by each run; of two runs, whether they differ."""
+    """Recall of each class by each run; for two runs, whether they differ."""
     names, labels = tables[0].classes.tolist(), tables[0].labels
     scores = [class_scores(confusion(table), names) for table in tables]
     correct = [table.probabilities.argmax(axis=1) == labels for table in tables]
@@ -124,7 +183,7 @@ def _classes(tables: Sequence[PredictionTable]) -> list[dict[str, Any]]:
         if len(tables) == 2:
             first = int((correct[0] & ~correct[1] & own).sum())
             second = int((correct[1] & ~correct[0] & own).sum())
-            # of many classes some differ by chance: Bonferroni
+            # some of many classes differ by chance: Bonferroni
             p = min(1.0, mcnemar(first, second) * len(names))
             better = "first" if first > second else "second"
             row |= {"only": (first, second), "better": better if p < _LEVEL else ""}
@@ -133,7 +192,7 @@ def _classes(tables: Sequence[PredictionTable]) -> list[dict[str, Any]]:
 
 
 def _alone(tables: Sequence[PredictionTable], index: int) -> np.ndarray:
-    """Rows of images that only this run gets right, those it is surest of first."""
+    """Rows of images that only this run classifies correctly, the most confident first."""
     labels = tables[0].labels
     correct = np.stack([table.probabilities.argmax(axis=1) == labels for table in tables])
     rows = np.flatnonzero(correct[index] & (correct.sum(axis=0) == 1))
@@ -160,10 +219,12 @@ def _gallery(
         shots.append(
             {
                 "id": sample,
-                "note": f"{classes[label]} ({sure:.2f}); others: {', '.join(others)}",
+                "note": f"{classes[label]} ({sure:.2f}); others predict {', '.join(others)}",
                 "picture": album.get(sample),
                 "heat_predicted": "",
                 "heat_true": "",
+                "filter": None,
+                "loss": None,
             }
         )
     return {"name": names[index], "shots": shots, "count": len(rows), "open": index < 2}

@@ -1,4 +1,4 @@
-"""What an ensemble is made of: its members, their weights, and how they differ."""
+"""The members of an ensemble: metrics, weights, diversity, and the gain over the best one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from zoo.pages.charts.members import pair_chart
 from zoo.records import CombinationRecord, DiversityRecord
 from zoo.runs import Run
 
-_MOST = 12  # members up to which every pair is shown
+_MOST = 12  # members up to which every pair is shown: more cells do not fit a screen
 
 
 def ensemble_section(run: Run) -> dict[str, Any] | None:
-    """Members, weights, the test against the best of them, and their diversity; None of others."""
+    """Members, weights, gain over the best member, and diversity; None for a single network."""
     found = run.record.get("combination")
     if run.kind != "ensemble" or not found:
         return None
@@ -36,7 +36,10 @@ def ensemble_section(run: Run) -> dict[str, Any] | None:
         }
         for row in found["rows"]
     ]
-    own = [("plain mean of all", found["soft"]), (f"{run.name} (this)", run.metrics["test"])]
+    own = [
+        ("plain mean of all members", found["soft"]),
+        (f"{run.name} (this)", run.metrics["test"]),
+    ]
     return {
         "method": found["method"],
         "reason": found["reason"],
@@ -53,8 +56,8 @@ def ensemble_section(run: Run) -> dict[str, Any] | None:
 
 def _pairs(names: list[str], diversity: DiversityRecord) -> list[tuple[str, Any]]:
     kinds = {
-        "Other first choice": diversity["disagreement"],
-        "Both wrong (diagonal: wrong at all)": diversity["double_fault"],
+        "Disagreement: share of images predicted differently": diversity["disagreement"],
+        "Double fault: share of images wrong by both (diagonal: by one)": diversity["double_fault"],
     }
     if not 2 <= len(names) <= _MOST:
         return []
@@ -62,7 +65,7 @@ def _pairs(names: list[str], diversity: DiversityRecord) -> list[tuple[str, Any]
 
 
 def _forests(rows: list[dict[str, Any]], found: CombinationRecord, run: Run) -> list[Any]:
-    """Accuracy and log loss of members, plain mean and ensemble with their intervals."""
+    """Accuracy and log loss of members, plain mean and ensemble, with intervals."""
     every = [(row["name"], row["test"]) for row in rows]
     drawn = []
     for i, key in enumerate(("accuracy", "log_loss")):

@@ -1,4 +1,4 @@
-"""``zoo report``: one file of HTML that tells all of a run, or sets runs beside each other."""
+"""``zoo report``: one HTML file about a run, or one that compares several."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def report(
     diagnosis: Diagnosis | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Write the report of a run, or of several beside each other.
+    """Write the report of a run, or the comparison of several.
 
-    The page needs no network and nothing beside it. Its figures are those of the stored
-    predictions; single images are shown of validation or out-of-fold predictions only, so that
-    nothing is chosen by the test images. The run stays as it is.
+    The page needs no network and no other file. Its metrics come from the stored predictions;
+    single images are shown from validation or out-of-fold predictions only, so that nothing is
+    chosen by the test images. The run is not changed.
 
     Args:
         run: a run, its name or its path; or several of the same data and split.
-        output: the file, or a folder for it; ``reports/NAME.html`` beside the run where None.
+        output: the file, or a folder for it; ``reports/NAME.html`` in the runs folder if None.
         runs_dir: folder of the runs, for names.
-        diagnose: of one run: look for faults and explain mistakes, which reads its images and
-            model; otherwise only stored predictions, curves and pictures are shown.
-        diagnosis: made before, so that it is not made again.
+        diagnose: for one run: find faults and explain mistakes, which reads its images and model;
+            otherwise only stored predictions, curves and pictures are shown.
+        diagnosis: an earlier one, so that it is not repeated.
         progress: shows the steps.
 
     Returns:
@@ -54,7 +54,7 @@ def report(
     """
     given = [run] if isinstance(run, Run | str | Path) else list(run)
     if not given:
-        raise ZooError("no run is given to report on: name one, or several to compare")
+        raise ZooError("no run is given: name one to report on, or several to compare")
     opened = [r if isinstance(r, Run) else open_run(r, runs_dir) for r in given]
     opened = [r if r.name else Run(r.path.resolve()) for r in opened]  # given as "."
     target = place(opened, output)
@@ -75,11 +75,11 @@ def _page(template: str, context: dict[str, Any]) -> str:
 
 
 def place(runs: Sequence[Run], output: str | Path | None = None) -> Path:
-    """The file of a report; its folder is made, so that it is told early where that cannot be.
+    """The file of a report; its folder is created, so that an error comes before the work.
 
     Args:
         runs: finished.
-        output: a file, or a folder for it; ``reports/NAME.html`` beside the first run where None.
+        output: a file, or a folder for it; ``reports/NAME.html`` in the runs folder if None.
 
     Raises:
         ZooError: not writable.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from backbones import BackboneError
 from ensembles import EnsembleError
@@ -20,12 +18,13 @@ from zoo.reporting import featuremap
 from zoo.reporting.ensemble import ensemble_section
 from zoo.reporting.explain import Network
 from zoo.reporting.pictures import MOST, Album
-from zoo.reporting.scores import Mistake, mistakes
+from zoo.reporting.scores import Mistake, mistakes, worst_of_each
 from zoo.reporting.sections import (
     TITLES,
     about,
     cards,
     describe,
+    headline,
     picture_note,
     split_section,
     tables_of,
@@ -34,45 +33,18 @@ from zoo.reporting.training_curves import training_section
 from zoo.runs import Run
 
 _TOLD = (ZooError, EnsembleError, BackboneError)
-_SHOWN = 12  # pictures of a finding or a gallery
-_LISTED = 200  # files of a finding
-_OPEN = 2  # galleries that are open at first
-_GALLERIES = 480  # pictures of all galleries together, some of them in two
-
-
-class _Gallery(NamedTuple):
-    """Mistakes that one class has a part in.
-
-    Attributes:
-        label: index of the class.
-        missed: of it and called something else, the most confident first.
-        called: of something else and called it.
-        most: how many of each are shown.
-    """
-
-    label: int
-    missed: list[Mistake]
-    called: list[Mistake]
-    most: int
-
-    @property
-    def total(self) -> int:
-        """All mistakes."""
-        return len(self.missed) + len(self.called)
-
-    @property
-    def shown(self) -> list[Mistake]:
-        """Those that are shown."""
-        return self.missed[: self.most] + self.called[: self.most]
+_SHOWN = 12  # pictures of a finding
+_LISTED = 200  # files of a finding that are listed
+_MISTAKES = 240  # of which pictures are shown, which keeps the page below 20 MB
 
 
 class Page:
-    """What the page of a run shows; gathered by :meth:`context`.
+    """The content of a run's page; see :meth:`context`.
 
     Args:
         run: finished.
-        diagnosis: made before; where None it is made now.
-        look: whether to diagnose and to ask the network at all.
+        diagnosis: made before; made now if None.
+        look: whether to diagnose and to explain mistakes.
         progress: shows the steps.
 
     Raises:
@@ -94,20 +66,22 @@ class Page:
         self._diagnose()
 
     def _diagnose(self) -> None:
+        if self._run.kind == "ensemble" and self._run.combination is not None:
+            self._undiagnosed = ""
+            return
         if not self._look:
-            self._undiagnosed = "No diagnosis was asked for."
+            self._undiagnosed = "The report was made without a diagnosis."
             return
         try:
             self._evidence = self._evidence or Evidence(self._run, self._progress)
             self._diagnosis = self._diagnosis or examine(self._evidence)
         except _TOLD as error:
-            self._undiagnosed = f"Nothing was diagnosed: {error}."
+            self._undiagnosed = f"No diagnosis was possible: {error}."
 
     def context(self) -> dict[str, Any]:
         """What the template shows."""
         findings = self._diagnosis.findings if self._diagnosis else []
-        galleries = self._galleries()
-        shown = list(dict.fromkeys(m for gallery in galleries for m in gallery.shown))
+        shown = worst_of_each(self._mistakes, _MISTAKES)
         wanted = [file.id for f in findings for file in f.files[:_SHOWN]]
         wanted += [m.id for m in shown]
         self._album.read(wanted, self._progress)
@@ -118,17 +92,22 @@ class Page:
             "run": self._run,
             "about": about(self._run),
             "cards": cards(self._run, self._tables),
-            "headline": [describe(split, len(t)) for split, t in self._tables.items()],
+            "headline": headline(self._run, self._tables),
+            "verdict": self._diagnosis.verdict if self._diagnosis else "",
+            "splits_about": [describe(split, len(t)) for split, t in self._tables.items()],
             "note": picture_note(self._album, asked),
             "findings": [self._finding(f) for f in findings],
             "clear": self._outcomes("clear"),
             "unknown": self._outcomes("unknown"),
+            "checks": len(self._diagnosis.outcomes) if self._diagnosis else 0,
             "undiagnosed": self._undiagnosed,
             "splits": [split_section(self._run, t) for t in reversed(self._tables.values())],
             "judged": TITLES[self._judged.split].lower(),
             "wrong": len(self._mistakes),
             "total": len(self._judged),
-            "galleries": [self._gallery(i, g) for i, g in enumerate(galleries)],
+            "mistakes": [self._mistake(m) for m in shown],
+            "true_names": self._names(m.label for m in shown),
+            "predicted_names": self._names(m.predicted for m in shown),
             "heat": bool(self._heat),
             "why_no_heat": why_no_heat,
             "map": drawn,
@@ -141,11 +120,11 @@ class Page:
         }
 
     def _asked(self, question: Callable[[Network], Any]) -> tuple[str, Any]:
-        """Why the network gives no answer, and its answer."""
+        """Why the network cannot answer, and its answer."""
         if not self._look:
-            return "it was not asked for.", {}
+            return "the report was made without it.", {}
         if self._evidence is None:
-            return "there is more than one network; see the reports of the members.", {}
+            return "the run is not a single network; see the reports of the members.", {}
         try:
             return "", question(Network(self._evidence, self._progress))
         except _TOLD as error:
@@ -156,32 +135,15 @@ class Page:
             return f"{len(self._judged)} images are too few.", {}
         return self._asked(lambda network: network.map_of(self._judged, self._album))
 
-    def _galleries(self) -> list[_Gallery]:
-        """A gallery a class, the worst class first."""
-        k = len(self._judged.classes)
-        missed: list[list[Mistake]] = [[] for _ in range(k)]
-        called: list[list[Mistake]] = [[] for _ in range(k)]
-        for m in self._mistakes:
-            missed[m.label].append(m)
-            called[m.predicted].append(m)
-        most = int(np.clip(_GALLERIES // (2 * k), 3, _SHOWN))
-        found = [_Gallery(i, missed[i], called[i], most) for i in range(k)]
-        return sorted((g for g in found if g.total), key=lambda g: -g.total)
-
-    def _gallery(self, rank: int, gallery: _Gallery) -> dict[str, Any]:
-        return {
-            "name": str(self._judged.classes[gallery.label]),
-            "open": rank < _OPEN,
-            "missed": [self._mistake(m) for m in gallery.missed[: gallery.most]],
-            "missed_count": len(gallery.missed),
-            "called": [self._mistake(m) for m in gallery.called[: gallery.most]],
-            "called_count": len(gallery.called),
-        }
-
     def _mistake(self, m: Mistake) -> dict[str, Any]:
         names = self._judged.classes.tolist()
-        note = f"{names[m.label]} called {names[m.predicted]}, {m.confidence:.2f}"
-        return self._shot(m.id, note, names[m.predicted], names[m.label])
+        note = f"{names[m.label]} predicted as {names[m.predicted]} ({m.confidence:.2f})"
+        shot = self._shot(m.id, note, names[m.predicted], names[m.label])
+        return {**shot, "filter": (m.label, m.predicted), "loss": m.loss}
+
+    def _names(self, classes: Iterable[int]) -> list[tuple[int, str]]:
+        """Classes that a filter offers."""
+        return [(k, str(self._judged.classes[k])) for k in sorted(set(classes))]
 
     def _shot(self, sample: str, note: str, predicted: str = "", true: str = "") -> dict[str, Any]:
         heat = self._heat.get(sample, ("", "")) if predicted else ("", "")
@@ -193,6 +155,8 @@ class Page:
             "heat_true": heat[1],
             "predicted": predicted,
             "true": true,
+            "filter": None,
+            "loss": None,
         }
 
     def _finding(self, finding: Finding) -> dict[str, Any]:
@@ -231,10 +195,22 @@ class Page:
                 for i, name in enumerate(record["classes"])
             ],
             "lists": [
-                ("Settings", [(k, v) for k, v in record["settings"].items() if v is not None]),
+                (
+                    "Settings",
+                    [(k, _text(v)) for k, v in record["settings"].items() if v is not None],
+                ),
                 ("Run", [("path", self._run.path), ("images", record["data"].get("root"))]),
                 ("Weights", [(k, v) for k, v in record.get("weights", {}).items() if v]),
                 ("Seconds", list(record.get("seconds", {}).items())),
                 ("Versions", list(record.get("versions", {}).items())),
             ],
         }
+
+
+def _text(value: Any) -> str:
+    """A setting as it is given on the command line: lists with commas, switches on or off."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return str(value)

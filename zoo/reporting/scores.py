@@ -1,4 +1,4 @@
-"""Numbers of a prediction table that the report shows: by class, by confidence, and as curves."""
+"""Metrics of a prediction table by class, by confidence and as curves, and its mistakes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensembles import PredictionTable
+from ensembles.probabilities import true_class
 from zoo.evaluate.metrics import wilson
 from zoo.pages.charts.classification import BINS, Bin, Curve, Share
 
@@ -15,16 +16,16 @@ _POINTS = 120  # of a curve: more would not be seen
 
 @dataclass(frozen=True)
 class ClassScores:
-    """How well one class is told from the others.
+    """Metrics of one class against the others.
 
     Attributes:
         name: of the class.
         count: images of it.
-        predicted: images that are called it.
-        correct: images of it that are called it.
-        precision: of those called it, the share that are; None where nothing is called it.
-        recall: of those that are, the share called it; None where there is no image of it.
-        f1: their harmonic mean; None where both are None.
+        predicted: images that are predicted as it.
+        correct: images of it that are predicted as it.
+        precision: None if no image is predicted as it.
+        recall: None if there is no image of it.
+        f1: their harmonic mean; None if both are None.
     """
 
     name: str
@@ -37,7 +38,7 @@ class ClassScores:
 
 
 def confusion(table: PredictionTable) -> np.ndarray:
-    """int64 of shape (k, k): images of the row's class that are called the column's."""
+    """int64 of shape (k, k): images of the row's class that are predicted as the column's."""
     k = len(table.classes)
     predicted = table.probabilities.argmax(axis=1)
     return np.bincount(k * table.labels + predicted, minlength=k * k).reshape(k, k)
@@ -46,9 +47,9 @@ def confusion(table: PredictionTable) -> np.ndarray:
 def class_scores(matrix: np.ndarray, names: list[str]) -> list[ClassScores]:
     """Precision, recall and F1 of each class, in the order of the confusion matrix.
 
-    Precision and recall have Wilson intervals. F1 is 2J / (1 + J) of the share J of correct ones
-    among the images that are of the class or are called it (its Jaccard index), and has the Wilson
-    interval of J, carried over.
+    Precision and recall have Wilson intervals. F1 is 2J / (1 + J) of the Jaccard index J of the
+    images that are of the class and those predicted as it, and has the transformed Wilson interval
+    of J.
     """
     found = []
     for i, name in enumerate(names):
@@ -74,7 +75,7 @@ def _share(part: int, whole: int) -> Share | None:
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Bin]:
-    """Confidence against accuracy in ten equal bins of confidence; empty bins are left out.
+    """Accuracy in ten equal bins of confidence; empty bins are left out.
 
     Args:
         probabilities: of shape (n, k).
@@ -93,7 +94,7 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Bin]:
 
 
 def roc_curves(table: PredictionTable) -> list[Curve]:
-    """False against true positive rate; classes without both kinds of images are left out."""
+    """False against true positive rate; classes without positives or negatives are left out."""
     from sklearn.metrics import auc, roc_curve
 
     found = []
@@ -123,7 +124,7 @@ def _judged(table: PredictionTable) -> list[tuple[int, str, np.ndarray]]:
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The points of a curve that are evenly spaced along it, both ends among them."""
+    """Points of a curve that are evenly spaced along it, including both ends."""
     if len(x) <= _POINTS:
         return x, y
     along = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
@@ -134,27 +135,57 @@ def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Mistake:
-    """An image that is called something else than it is labelled.
+    """A misclassified image.
 
     Attributes:
         id: of the image.
         label, predicted: indices of classes.
-        confidence: probability of what is predicted.
+        confidence: probability of the predicted class.
+        loss: log loss, the negative logarithm of the probability of the label.
     """
 
     id: str
     label: int
     predicted: int
     confidence: float
+    loss: float
 
 
 def mistakes(table: PredictionTable) -> list[Mistake]:
-    """All of them, the most confident first."""
+    """All of them, the highest loss first."""
     predicted = table.probabilities.argmax(axis=1)
     rows = np.flatnonzero(predicted != table.labels)
     confidence = table.probabilities[rows, predicted[rows]]
-    order = np.argsort(-confidence, kind="stable")
+    loss = -np.log(true_class(table.probabilities[rows], table.labels[rows]))
     return [
-        Mistake(str(table.ids[r]), int(table.labels[r]), int(predicted[r]), float(c))
-        for r, c in zip(rows[order], confidence[order], strict=True)
+        Mistake(
+            str(table.ids[rows[i]]),
+            int(table.labels[rows[i]]),
+            int(predicted[rows[i]]),
+            float(confidence[i]),
+            float(loss[i]),
+        )
+        for i in np.argsort(-loss, kind="stable")
     ]
+
+
+def worst_of_each(found: list[Mistake], most: int) -> list[Mistake]:
+    """The mistakes of highest loss, of every true class about equally many at least.
+
+    Args:
+        found: all of them, the highest loss first.
+        most: how many to choose.
+    """
+    classes = len({m.label for m in found})
+    each = max(1, most // (2 * classes)) if classes else 0
+    taken: dict[int, int] = {}
+    first: set[int] = set()
+    for i, m in enumerate(found):
+        if taken.get(m.label, 0) < each and len(first) < most:
+            taken[m.label] = taken.get(m.label, 0) + 1
+            first.add(i)
+    for i in range(len(found)):
+        if len(first) >= most:
+            break
+        first.add(i)
+    return [found[i] for i in sorted(first)]

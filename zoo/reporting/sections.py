@@ -1,8 +1,8 @@
-"""Parts of a page that are the same for one run and for several."""
+"""Parts that the page of one run and that of several share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,23 +27,25 @@ from zoo.reporting.scores import (
     roc_curves,
 )
 from zoo.runs import Run
+from zoo.words import counted
 
 TITLES = {"oof": "Out-of-fold", "val": "Validation", "test": "Test"}
 _WORDS = {
-    "oof": "{n:,} images, each judged by a network that was not trained on it.",
+    "oof": "{n:,} images, each predicted by a network that was not trained on it.",
     "val": "{n:,} validation images. Epochs, penalties and temperature were chosen on them, so "
-    "that these figures are a little too good.",
+    "these metrics are optimistically biased.",
     "test": "{n:,} test images, predicted once at the end. Nothing was chosen on them.",
 }
-_FEW = 50
-_PAIRS = 12
+_FEW = 50  # images below which most differences are chance
+_PAIRS = 12  # of confused classes that are listed
+LOWER_IS_BETTER = frozenset({"log_loss", "calibration_error"})
 
 
 def tables_of(run: Run) -> dict[str, PredictionTable]:
-    """What a run stores of its predictions: first what may be looked into, then the test.
+    """Stored predictions of a run: first those of which images may be shown, then the test's.
 
     Raises:
-        ZooError: no predictions but at most the test's.
+        ZooError: no predictions except perhaps the test's.
         EnsembleError: damaged.
     """
     there = [s for s in TITLES if (run.path / "predictions" / f"{s}.npz").is_file()]
@@ -60,13 +62,13 @@ def tables_of(run: Run) -> dict[str, PredictionTable]:
 
 
 def describe(split: str, n: int) -> str:
-    """What the images of a split are, in a sentence."""
+    """A sentence about the images of a split."""
     few = f" With {n} images, most differences are chance." if n < _FEW else ""
     return _WORDS[split].format(n=n) + few
 
 
 def temperature_of(run: Run) -> float | None:
-    """What the stored probabilities were scaled by; None where it was not one number for all."""
+    """The temperature of the stored probabilities; None if there is not one for all."""
     trained = run.trained
     if run.kind == "ensemble" or len(trained) != 1:
         return None
@@ -75,7 +77,7 @@ def temperature_of(run: Run) -> float | None:
 
 
 def split_section(run: Run, table: PredictionTable) -> dict[str, Any]:
-    """Classes, confidence and curves by the predictions of one split."""
+    """Classes, confidence and curves from the predictions of one split."""
     matrix = confusion(table)
     names = table.classes.tolist()
     roc, roc_legend = curves_chart(
@@ -104,7 +106,7 @@ def split_section(run: Run, table: PredictionTable) -> dict[str, Any]:
 
 
 def _before(run: Run, table: PredictionTable) -> list[Any]:
-    """Reliability as it was before the temperature was scaled."""
+    """Reliability before temperature scaling."""
     temperature = temperature_of(run)
     if temperature is None or temperature == 1.0:
         return []
@@ -129,12 +131,12 @@ def _pairs(matrix: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def cards(run: Run, splits: Iterable[str]) -> list[dict[str, Any]]:
-    """The headline: a metric each, of the last split large and of the others beside it."""
+    """One tile per metric: the last split large, the others below it."""
     order = [split for split in splits if split in run.metrics]
     if not order:
         return []
     main, others = order[-1], order[:-1]
-    made = []
+    made: list[dict[str, Any]] = []
     for name, label in LABELS.items():
         found = run.metrics[main].get(name)
         if not found or found["value"] is None:
@@ -146,7 +148,8 @@ def cards(run: Run, splits: Iterable[str]) -> list[dict[str, Any]]:
         beside = [(TITLES[s].lower(), run.metrics[s].get(name)) for s in others]
         made.append(
             {
-                "label": label,
+                "label": f"{TITLES[main].lower()} {label}",
+                "way": "lower is better" if name in LOWER_IS_BETTER else "higher is better",
                 "found": found,
                 "whisker": whisker(found["value"], low, high, ends),
                 "others": [(title, m) for title, m in beside if m],
@@ -155,8 +158,43 @@ def cards(run: Run, splits: Iterable[str]) -> list[dict[str, Any]]:
     return made
 
 
+def with_interval(found: Mapping[str, Any]) -> str:
+    """A metric as text: ``0.912 [0.880, 0.941]``."""
+    if found.get("low") is None or found.get("high") is None:
+        return f"{found['value']:.3f}"
+    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+def headline(run: Run, splits: Iterable[str]) -> str:
+    """The result of a run in one sentence, as one would tell a colleague."""
+    order = [split for split in splits if split in run.metrics]
+    data = run.record["data"]
+    what = f"{run.title} on {data['name']} ({counted(len(run.classes), 'class', 'classes')})"
+    found = run.metrics[order[-1]].get("accuracy") if order else None
+    if not found or found["value"] is None:
+        return f"{what}; the run has no metrics."
+    split, n = TITLES[order[-1]].lower(), int(found.get("n") or 0)
+    images = f" of {counted(n, 'image')}" if n else ""
+    text = f"{what} reaches a {split} accuracy of {with_interval(found)}{images}"
+    return f"{text}{_against_best(run)}."
+
+
+def _against_best(run: Run) -> str:
+    """What an ensemble gains over its best member; empty for a single network."""
+    combined = run.record.get("combination")
+    if run.kind != "ensemble" or not combined:
+        return ""
+    test, best = combined["against_best"], combined["best_member"]
+    gain = f"{test['accuracy']:+.3f} accuracy, {test['log_loss']:+.3f} log loss"
+    if test["by_log_loss"].startswith("not") and test["by_accuracy"].startswith("not"):
+        return f", not distinguishable from its best member, {best} ({gain})"
+    by = "accuracy" if test["by_log_loss"].startswith("not") else "log loss"
+    verdict = test["by_accuracy"] if by == "accuracy" else test["by_log_loss"]
+    return f", {verdict} than its best member, {best}, by {by} ({gain})"
+
+
 def about(run: Run) -> str:
-    """What a run is, in a line."""
+    """Backbone or method, data, classes, size and date of a run, in a line."""
     data = run.record["data"]
     size = run.settings.get("size") if isinstance(run.settings, dict) else None
     parts = [
@@ -169,12 +207,12 @@ def about(run: Run) -> str:
 
 
 def picture_note(album: Album, asked: int) -> str:
-    """What is missing of the pictures, empty where nothing is."""
+    """A sentence about pictures that are missing; empty if none are."""
     if not album.missing:
         return ""
     which = f"{len(album.missing)} of {asked} pictures" if album.all else "No picture"
     verb = "could not be read" if album.all else "could be read"
     return (
-        f"{which} {verb} ({counted_reasons(album.missing)}): the images are not where they were "
-        f"when the run was trained. The figures are of the stored predictions and are not affected."
+        f"{which} {verb} ({counted_reasons(album.missing)}): the images were moved or changed "
+        f"since the run was trained. Metrics come from stored predictions and are not affected."
     )

@@ -1,4 +1,4 @@
-"""How a training went: its curves, as ``history.csv`` has them."""
+"""Training curves, from ``history.csv``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from zoo.pages.charts.training import history_chart
 from zoo.runs import Run
 
-_MOST = 6  # folds that are drawn
+_MOST = 6  # folds that are drawn: more lines cannot be told apart
 
 
 def training_section(run: Run) -> dict[str, Any]:
-    """Charts of loss, accuracy and learning rate by epoch, or why there are none."""
+    """Charts of loss, accuracy and learning rate by epoch, or a sentence why there are none."""
     histories = _histories(run)
     if not histories:
         probed = run.kind != "ensemble"
@@ -32,18 +32,20 @@ def training_section(run: Run) -> dict[str, Any]:
     rate = [row.get("learning_rate", math.nan) for row in first]
     drawn.append(history_chart({"learning rate": rate}, "learning rate by epoch", None, None))
     words = (
-        "Training figures are of augmented images, and so worse than on the images as they are. "
+        "Training figures are on augmented images, so they are worse than on the original ones. "
     )
-    words += "Validation loss is that at the best temperature."
+    words += "Validation loss is at the best temperature."
     if len(judged) > 1:
-        words += f" Of {len(judged)} folds, each line is one; the mark is the first one's epoch."
+        words += (
+            f" One line per fold of {len(judged)}; the mark is the epoch kept in the first one."
+        )
     if not best and probe:
-        words += " No epoch was better than the probe, which was kept."
+        words += " No epoch was better than the probe, so the probe was kept."
     return {"charts": [pair for pair in drawn if pair[1]], "words": words}
 
 
 def _lines(judged: dict[int, list[dict[str, float]]], what: str) -> dict[str, list[float]]:
-    """Name to values: training and validation of a training, validation of several."""
+    """Name to values: training and validation of one training, validation of several."""
 
     def values(rows: list[dict[str, float]], key: str) -> list[float]:
         return [row.get(key, math.nan) for row in rows]
@@ -57,7 +59,7 @@ def _lines(judged: dict[int, list[dict[str, float]]], what: str) -> dict[str, li
 
 
 def _histories(run: Run) -> dict[int, list[dict[str, float]]]:
-    """Fold to its epochs; empty where nothing was recorded or it cannot be read."""
+    """Fold to its epochs; empty if nothing was recorded or it cannot be read."""
     found: dict[int, list[dict[str, float]]] = {}
     try:
         with (run.path / "history.csv").open(newline="", encoding="utf-8") as file:

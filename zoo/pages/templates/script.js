@@ -94,7 +94,7 @@
       heat(kinds.length ? seen : "");
     };
     for (const view of views) view.addEventListener("click", () => {
-      row = all("button.view", view.closest(".shots"));
+      row = all(".shot:not([hidden]) button.view", view.closest(".shots"));
       show(row.indexOf(view));
       box.showModal();
     });
@@ -106,6 +106,28 @@
       if (event.key === "ArrowLeft") show(at - 1);
       if (event.key === "ArrowRight") show(at + 1);
     });
+  }
+
+  // mistakes: filtered by true and predicted class, and ordered
+  for (const bar of all(".filters")) {
+    const shots = bar.parentNode.querySelector(".filtered"), figures = all(".shot", shots);
+    const filters = all(".filter", bar), order = bar.querySelector(".order");
+    const name = figure => figure.querySelector(".file").textContent;
+    const update = () => {
+      let count = 0;
+      for (const figure of figures) {
+        figure.hidden = filters.some(f => f.value && figure.getAttribute(`data-${f.dataset.key}`) !== f.value);
+        count += !figure.hidden;
+      }
+      const sign = order.value === "up" ? 1 : -1;
+      const sorted = [...figures].sort((a, b) => order.value === "name"
+        ? name(a).localeCompare(name(b)) : sign * (a.dataset.loss - b.dataset.loss));
+      shots.append(...sorted);
+      bar.querySelector(".shown-count").textContent = `${count} shown`;
+    };
+    for (const choice of [...filters, order]) choice.addEventListener("change", update);
+    bar.hidden = false;
+    update();
   }
 
   // the map: words beside the mouse, and one class at a time
