@@ -9,10 +9,11 @@ from backbones import cnn, efficientnet, efficientnet_lite, mobilenet, resnet  #
 from backbones._build import Backbone, build, check, upper_blocks, weights_digest
 from backbones._errors import BackboneError
 from backbones._fold import folded
-from backbones._hub import short_name
+from backbones._hub_source import short_name
 from backbones._macs import macs
 from backbones._published import Published, digest_of, fetch, located, verify, weights_folder
-from backbones._registry import Spec, families, get, names, plugin_problems, register
+from backbones._registry import families, get, names, plugin_problems, register
+from backbones._spec import Spec
 from backbones._weights import imagenet_file, source_identity, weights_file
 
 __all__ = [

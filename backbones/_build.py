@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backbones import _hub, _registry
+from backbones import _hub_source, _registry
 from backbones._errors import BackboneError
+from backbones._spec import Spec
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +33,7 @@ class Backbone:
         digest: SHA-256 over all weights as they were loaded, or None when drawn at random.
     """
 
-    spec: _registry.Spec
+    spec: Spec
     model: keras.Model
     size: int
     blocks: Mapping[str, str]
@@ -122,7 +123,7 @@ def check(
     size: int | None = None,
     weights: str = "imagenet",
     options: Mapping[str, Any] | None = None,
-) -> tuple[_registry.Spec, int, dict[str, Any]]:
+) -> tuple[Spec, int, dict[str, Any]]:
     """What :func:`build` would build, checked without importing Keras (but for ``hub:`` names).
 
     Returns:
@@ -134,8 +135,8 @@ def check(
             does not tell.
     """
     spec = _registry.get(name)
-    if spec.name.startswith(_hub.PREFIX):
-        _hub.check(spec, size, weights, options or {})
+    if spec.name.startswith(_hub_source.PREFIX):
+        _hub_source.check(spec, size, weights, options or {})
     size = spec.input_size if size is None else size
     if size < spec.min_size:
         raise BackboneError(
@@ -155,7 +156,7 @@ def check(
     return spec, size, complete
 
 
-def _no_weights_for(spec: _registry.Spec, options: Mapping[str, Any]) -> str:
+def _no_weights_for(spec: Spec, options: Mapping[str, Any]) -> str:
     """One sentence: the options of which there are ImageNet weights."""
     there: dict[str, set[float]] = {}
     for file in spec.files:
@@ -192,7 +193,7 @@ def build(
     spec, size, complete = check(name, size=size, weights=weights, options=options)
     model = _registry.builder(spec.name)(spec, size, weights, complete)
     if weights == "none":
-        _follow_quickly(model)
+        _shorten_batch_norm_memory(model)
     digest = None if weights == "none" else weights_digest(model)
     broken = [v.path for v in model.weights if not np.isfinite(v.numpy()).all()]
     if broken:
@@ -203,7 +204,7 @@ def build(
     return Backbone(spec, model, size, spec.blocks_for(complete), digest)
 
 
-def _follow_quickly(model: keras.Model) -> None:
+def _shorten_batch_norm_memory(model: keras.Model) -> None:
     """Let the statistics of batch normalization follow within some tens of steps.
 
     The momentum of up to 0.999 that networks bring from ImageNet needs thousands; a small folder

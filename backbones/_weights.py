@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbones import _hub
+from backbones import _hub_source
 from backbones._errors import BackboneError
 from backbones._layout import first_difference
 from backbones._published import Step, fetch, located, silent, verify
@@ -17,7 +17,7 @@ from backbones._published import Step, fetch, located, silent, verify
 if TYPE_CHECKING:
     import keras
 
-    from backbones._registry import Spec
+    from backbones._spec import Spec
 
 
 def weights_file(path: str) -> Path:
@@ -47,10 +47,10 @@ def source_identity(weights: str) -> str:
     Raises:
         BackboneError: the file or SavedModel cannot be read.
     """
-    if weights.startswith(_hub.PREFIX):
-        if _hub.is_url(weights):
+    if weights.startswith(_hub_source.PREFIX):
+        if _hub_source.is_url(weights):
             return weights
-        return _hub.fingerprint(_hub.contents(_hub.locate(weights)))
+        return _hub_source.fingerprint(_hub_source.contents(_hub_source.locate(weights)))
     if weights in {"imagenet", "none"}:
         return weights
     try:

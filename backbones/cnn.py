@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from backbones._errors import BackboneError
-from backbones._registry import Spec, register
+from backbones._registry import register
+from backbones._spec import Spec
 from backbones._weights import load
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from backbones._errors import BackboneError
 from backbones._layout import differing
 from backbones._published import Published
-from backbones._registry import Spec, register
+from backbones._registry import register
 from backbones._scaling import rounded_channels, usual_sizes
+from backbones._spec import Spec
 from backbones._torch_reader import read_state_dict
 from backbones._weights import imagenet_file, load_keras_weights, weights_file
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from backbones._errors import BackboneError
 from backbones._published import Published
-from backbones._registry import Spec, register
+from backbones._registry import register
 from backbones._scaling import rounded_channels, usual_sizes
+from backbones._spec import Spec
 from backbones._weights import load
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from backbones._published import Published
-from backbones._registry import Spec, register
+from backbones._registry import register
 from backbones._scaling import usual_sizes
+from backbones._spec import Spec
 from backbones._weights import load
 
 if TYPE_CHECKING:

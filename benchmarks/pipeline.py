@@ -77,11 +77,11 @@ class Experiment:
         from zoo.train.augment import TrainingImages
         from zoo.train.classifier import make_classifier, set_trainable
         from zoo.train.member import build_backbone
-        from zoo.train.plan import gather, resolve
+        from zoo.train.plan import collect_settings, resolve
         from zoo.train.probe import Head, soft_targets
 
         given = {"size": args.size, "weights": args.weights}
-        self.resolved = resolve(gather(args.backbone, data, None, given, Progress()))
+        self.resolved = resolve(collect_settings(args.backbone, data, None, given, Progress()))
         settings = self.resolved.settings
         self.dataset = load(settings, Progress())
         started = time.perf_counter()
@@ -136,9 +136,11 @@ class Step:
 
         from zoo.train.augment import Policy
         from zoo.train.average import WeightAverage
-        from zoo.train.fit import Plan, compiled
+        from zoo.train.fit import Hyperparameters, compiled
 
-        plan = Plan(1, BATCH, 1e-6, "adamw", 0.8, 1.0, 0, Policy(*STANDARD, "horizontal"), 0)
+        plan = Hyperparameters(
+            1, BATCH, 1e-6, "adamw", 0.8, 1.0, 0, Policy(*STANDARD, "horizontal"), 0
+        )
         self.model = model = compiled(experiment.classifier, plan, 1000)
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
         self.average = WeightAverage(model, 1000)

@@ -172,7 +172,7 @@ def zoo_member(
 ) -> Any:
     """A training of zoo's, by its defaults but for the epochs that are asked for."""
     from zoo.progress import Progress
-    from zoo.train.arrays import Rows
+    from zoo.train.arrays import LazyRows
     from zoo.train.member import Inputs, Timings, train_member
     from zoo.train.plan import resolve
 
@@ -180,7 +180,7 @@ def zoo_member(
     changes |= {"unfreeze": unfreeze} if unfreeze else {}
     resolved = resolve(data.settings.changed(**changes))
     return train_member(
-        Inputs(resolved, data.dataset, data.prepared, Rows(features, np.arange(len(features)))),
+        Inputs(resolved, data.dataset, data.prepared, LazyRows(features, np.arange(len(features)))),
         backbone,
         data.split.train,
         data.split.val,
@@ -337,10 +337,10 @@ def content_of(job: Job) -> str:
 def settings_of(job: Job) -> tuple[Any, Any]:
     """Settings as they are given to zoo, and with everything decided."""
     from zoo.progress import Progress
-    from zoo.train.plan import gather, resolve
+    from zoo.train.plan import collect_settings, resolve
 
     given = {"size": job.size, "weights": job.weights, "seed": job.seed}
-    settings = gather(job.backbone, job.data, None, given, Progress())
+    settings = collect_settings(job.backbone, job.data, None, given, Progress())
     return settings, resolve(settings)
 
 

@@ -95,7 +95,7 @@ def load_model(path: Path) -> keras.Model:
     import_keras()
     import keras
 
-    import backbones.hub  # noqa: F401  (Keras finds its layer by this)
+    import backbones.hub_layer  # noqa: F401  (Keras finds its layer by this)
 
     if not path.is_file():
         raise ZooError(f"{path} is missing: the run is damaged; train it again")

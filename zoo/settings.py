@@ -384,8 +384,8 @@ def set_words(values: Mapping[str, Any], owner: str = "") -> list[str]:
     """
     words = []
     for name, value in values.items():
-        said = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
-        words += ["--set", f"{owner}.{name}={said}".lstrip(".")]
+        text = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+        words += ["--set", f"{owner}.{name}={text}".lstrip(".")]
     return words
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import backbones
 from backbones import BackboneError
-from backbones.hub import HubModule
+from backbones.hub_layer import HubModule
 
 ROOT = Path(backbones.__file__).parents[1]
 SIZE = 16
@@ -196,7 +196,7 @@ def test_a_trained_model_loads_in_a_fresh_process_without_its_source(folder, tmp
     assert abs(expected[0] - expected[1]).max() > 1e-3
     np.save(tmp_path / "x.npy", images())
     code = """
-import keras, numpy as np, backbones.hub
+import keras, numpy as np, backbones.hub_layer
 model = keras.models.load_model("m.keras", compile=False, safe_mode=True)
 model.save("again.keras")
 model = keras.models.load_model("again.keras", compile=False, safe_mode=True)

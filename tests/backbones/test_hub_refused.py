@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import backbones
-from backbones import BackboneError, _hub
+from backbones import BackboneError, _hub_source
 from zoo.errors import ZooError
 from zoo.keras_setup import load_model
 
@@ -158,7 +158,7 @@ def test_a_path_without_a_usable_module_is_refused_in_one_sentence(case, folder,
 
 
 def test_an_archive_that_would_fill_the_disk_is_refused(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(_hub, "_MAX_UNPACKED", 100)
+    monkeypatch.setattr(_hub_source, "_MAX_UNPACKED", 100)
     file = shutil.make_archive(str(tmp_path / "m"), "gztar", folder)
     assert_refused(f"hub:{file}", "it unpacks to more than")
 
@@ -208,9 +208,9 @@ def forge(file: Path, folder: Path, *, honest: bool) -> Path:
         module = next(x for x in config["config"]["layers"] if x["class_name"] == "HubModule")
         place = next(n for n in old.namelist() if n.endswith("/saved_model.pb"))
         place = place.removesuffix("saved_model.pb")
-        files = _hub.contents(folder)
+        files = _hub_source.contents(folder)
         if not honest:
-            module["config"]["sha256"] = _hub.fingerprint(files)
+            module["config"]["sha256"] = _hub_source.fingerprint(files)
         new.writestr("config.json", json.dumps(config))
         for name in old.namelist():
             if name != "config.json" and not name.startswith(place):

@@ -29,7 +29,7 @@ from zoo.errors import ZooError
 from zoo.overrides import parse_overrides
 from zoo.progress import Progress
 from zoo.runs import Run
-from zoo.train.plan import gather, resolve
+from zoo.train.plan import collect_settings, resolve
 from zoo.tuning.space import read_space
 
 
@@ -153,7 +153,7 @@ def test_the_commands_to_search_on_can_be_called_in_their_order(
     asked = tune_command.command.make_context("tune", shlex.split(second)[2:]).params
     assert asked["space"] == file
     assert asked["name"] == "s-wider"
-    given = gather(
+    given = collect_settings(
         asked["backbone"], asked["data"], None, parse_overrides(asked["pinned"]), Progress()
     )
     assert (given.size, given.near_duplicates, given.epochs) == (64, False, 4)

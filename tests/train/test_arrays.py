@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from zoo.train import arrays
-from zoo.train.arrays import Rows, assembled, pieces
+from zoo.train.arrays import LazyRows, assembled, pieces
 from zoo.train.probe import Head, choose_head, fit_head, soft_targets, standardization
 
 N, D, K = 5000, 300, 4  # several pieces, and more than one block of the variance
@@ -35,7 +35,7 @@ def fitted(monkeypatch, most: int, l1: float) -> tuple[Head, Head, np.ndarray, l
     x, rng = stored(), np.random.default_rng(1)
     labels = (x[:, 0] + x[:, 1] > 4).astype(int) + 2 * (x[:, 2] > 2)
     order = rng.permutation(N)
-    features, weights = Rows(x, order), rng.random(4200)
+    features, weights = LazyRows(x, order), rng.random(4200)
     train, val = np.arange(4200), np.arange(4200, N)
     targets = soft_targets(labels[order[train]], K, 0.0)
     chosen, tried = choose_head(
@@ -62,14 +62,14 @@ def test_heads_are_the_same_to_the_last_bit_in_memory_and_on_disk(monkeypatch, l
 
 def test_the_standardization_of_pieces_is_that_of_the_whole():
     x = stored()
-    mean, scale = standardization(Rows(x, np.arange(N)))
+    mean, scale = standardization(LazyRows(x, np.arange(N)))
     np.testing.assert_array_equal(mean, x.mean(axis=0, dtype=np.float64).astype(np.float32))
     assert scale[0] == pytest.approx(np.sqrt(x.var(axis=0, dtype=np.float64).mean()), rel=1e-6)
 
 
 def test_rows_are_read_in_their_order():
     x, rows = stored(), np.random.default_rng(2).integers(0, N, 900)
-    features = Rows(x, rows)
+    features = LazyRows(x, rows)
     assert (len(features), features.shape, features.size) == (900, (900, D), 900 * D)
     np.testing.assert_array_equal(features[10:20], x[rows[10:20]])
     chosen = np.array([5, 899, 5])

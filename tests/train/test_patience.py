@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 from zoo.train.augment import Policy
-from zoo.train.fit import Ending, Plan, State, Validation
+from zoo.train.fit import FixedEpochs, Hyperparameters, State, Validation
 
 NOTHING = Validation(np.zeros((0, 8, 8, 3), np.uint8), np.zeros(0, int), np.zeros(0, int))
 
 
 def ends_after(losses: list[float], patience: int, start: float = np.inf) -> int:
     """Epochs that are trained of these, for a start of this validation loss."""
-    plan = Plan(len(losses), 32, 0.1, "sgd", 1.0, 1.0, patience, Policy("none", "none", "none"), 0)
+    plan = Hyperparameters(
+        len(losses), 32, 0.1, "sgd", 1.0, 1.0, patience, Policy("none", "none", "none"), 0
+    )
     state = State(next_epoch=0, best_epoch=0, best_loss=start)
     for number, loss in enumerate(losses, start=1):
         state.next_epoch = number
@@ -46,8 +48,8 @@ def test_epochs_that_get_better_go_on_though_the_probe_is_not_beaten_yet():
 
 
 def test_a_refit_has_no_patience_to_lose():
-    plan = Plan(9, 32, 0.1, "sgd", 1.0, 1.0, 1, Policy("none", "none", "none"), 0)
+    plan = Hyperparameters(9, 32, 0.1, "sgd", 1.0, 1.0, 1, Policy("none", "none", "none"), 0)
     history = [{"epoch": i, "train_loss": 1.0} for i in range(1, 6)]
     state = State(next_epoch=5, best_epoch=5, best_loss=np.inf, history=history)
-    assert not state.finished(plan, Ending(epochs=6, averaged=True))
-    assert state.finished(plan, Ending(epochs=5, averaged=True))
+    assert not state.finished(plan, FixedEpochs(epochs=6, averaged=True))
+    assert state.finished(plan, FixedEpochs(epochs=5, averaged=True))

@@ -16,7 +16,7 @@ from zoo.errors import ZooError, nearest
 from zoo.progress import Progress
 from zoo.runs import plain_name
 from zoo.settings import Settings, check, set_words
-from zoo.train.plan import Resolved, gather, resolve
+from zoo.train.plan import ResolvedPlan, collect_settings, resolve
 
 # from the least to the full recipe
 VARIANTS = {
@@ -161,10 +161,10 @@ class Candidate:
     """
 
     name: str
-    settings: Mapping[str, Resolved]
+    settings: Mapping[str, ResolvedPlan]
 
     @property
-    def any(self) -> Resolved:
+    def any(self) -> ResolvedPlan:
         """Settings of one of its variants: data, weights and size are the same in all."""
         return next(iter(self.settings.values()))
 
@@ -179,7 +179,7 @@ def candidates(request: Request, progress: Progress) -> list[Candidate]:
     found: list[Candidate] = []
     for name in request.backbones or backbones.families():
         own = check(request.each.get(name, {}), f"the settings of {name}")
-        given = gather(name, request.data, None, {**request.settings, **own}, progress)
+        given = collect_settings(name, request.data, None, {**request.settings, **own}, progress)
         made = _candidate(given)
         if made.name in {other.name for other in found}:
             raise ZooError(f"backbone {made.name!r} is named twice: name each backbone once")

@@ -141,10 +141,10 @@ def _print_plan(
     as_json: bool,
 ) -> None:
     from zoo.data.dataset import load
-    from zoo.train.plan import gather, resolve
+    from zoo.train.plan import collect_settings, resolve
     from zoo.train.remarks import data_remarks
 
-    resolved = resolve(gather(backbone, data, config, settings, progress))
+    resolved = resolve(collect_settings(backbone, data, config, settings, progress))
     dataset = load(resolved.settings, progress)
     if as_json:
         print_json({"settings": resolved.settings.as_dict(), "data": dataset.summary()})

@@ -86,9 +86,9 @@ def _print_space(
     import yaml
 
     from zoo.progress import Progress
-    from zoo.train.plan import gather, resolve
+    from zoo.train.plan import collect_settings, resolve
     from zoo.tuning.space import default_space
 
-    resolved = resolve(gather(backbone, data, config, given, Progress()))
+    resolved = resolve(collect_settings(backbone, data, config, given, Progress()))
     space = {n: d.as_data() for n, d in default_space(resolved).items() if n not in given}
     click.echo(yaml.safe_dump(space, sort_keys=False, default_flow_style=None), nl=False)

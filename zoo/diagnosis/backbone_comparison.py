@@ -10,7 +10,7 @@ from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import FEW_IMAGES, NO_FEATURES, Finding, Outcome, outcome, unknown
 from zoo.errors import ZooError
 from zoo.progress import Progress
-from zoo.train.arrays import Rows
+from zoo.train.arrays import LazyRows
 from zoo.words import counted
 
 _FEWEST = 100  # images to compare on
@@ -82,7 +82,7 @@ def check_backbones(evidence: Evidence, names: Sequence[str], progress: Progress
     return outcome("backbones", says, [finding])
 
 
-def _features(evidence: Evidence, name: str, progress: Progress) -> Rows:
+def _features(evidence: Evidence, name: str, progress: Progress) -> LazyRows:
     from zoo.keras_setup import import_keras
     from zoo.train.features import frozen_features
     from zoo.train.member import build_backbone

@@ -26,7 +26,7 @@ from zoo.settings import Settings
 
 if TYPE_CHECKING:
     from backbones import Backbone
-    from zoo.train.arrays import Rows, Table
+    from zoo.train.arrays import LazyRows, Table
 
 SEED = 0  # of every draw, so that a diagnosis repeats
 USUAL_L2 = 1e-2  # the head's penalty if the run had no probe to choose one
@@ -130,7 +130,7 @@ class Evidence:
         return prepare(self.catalog, size, resize, self._progress)
 
     @cached_property
-    def features(self) -> Rows | None:
+    def features(self) -> LazyRows | None:
         """Features of the frozen backbone, float32 of shape (n, d); None from scratch."""
         if self.settings.weights == "none":
             return None

@@ -19,7 +19,7 @@ IN_MEMORY = 2**25  # bytes, the most that one array takes of it
 _PIECE = 2**21  # bytes that are worked on at a time
 
 
-class Rows:
+class LazyRows:
     """Rows of a stored table in an order of their own, read when they are asked for.
 
     Args:
@@ -48,12 +48,12 @@ class Rows:
         """Some of the rows, in memory: float32 of shape (b, d)."""
         return np.asarray(self._stored[self._rows[chosen]])
 
-    def take(self, chosen: np.ndarray) -> Rows:
+    def take(self, chosen: np.ndarray) -> LazyRows:
         """Some of the rows, still to be read."""
-        return Rows(self._stored, self._rows[chosen])
+        return LazyRows(self._stored, self._rows[chosen])
 
 
-Table = np.ndarray | Rows
+Table = np.ndarray | LazyRows
 
 
 def pieces(table: Table) -> Iterator[np.ndarray]:
@@ -74,11 +74,11 @@ def assembled(parts: Iterable[np.ndarray], shape: tuple[int, ...]) -> np.ndarray
         ZooError: it is too large for memory, and the disk is full or cannot be written.
     """
     if 4 * int(np.prod(shape)) <= IN_MEMORY:
-        whole, done = np.empty(shape, np.float32), 0
+        filled, done = np.empty(shape, np.float32), 0
         for part in parts:
-            whole[done : done + len(part)] = part
+            filled[done : done + len(part)] = part
             done += len(part)
-        return whole
+        return filled
     folder = cache_dir()
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -92,7 +92,7 @@ def set_trainable(classifier: Classifier, blocks: list[str], *, pretrained: bool
     """
     from keras import layers
 
-    from backbones.hub import HubPart
+    from backbones.hub_layer import HubPart
 
     kept = (layers.BatchNormalization, layers.DepthwiseConv2D) if pretrained else ()
     for name in classifier.backbone.blocks:

@@ -17,10 +17,10 @@ from zoo.data.prepare import Prepared
 from zoo.evaluate.inference import Inference
 from zoo.paths import cache_dir, new_file, remove_abandoned
 from zoo.progress import Progress
-from zoo.train.arrays import Rows
+from zoo.train.arrays import LazyRows
 
 
-def frozen_features(backbone: Backbone, prepared: Prepared, progress: Progress) -> Rows:
+def frozen_features(backbone: Backbone, prepared: Prepared, progress: Progress) -> LazyRows:
     """Features of all samples of the catalogue: float32 of shape (n, d).
 
     See :func:`features_file`.
@@ -28,9 +28,9 @@ def frozen_features(backbone: Backbone, prepared: Prepared, progress: Progress) 
     return rows_of(features_file(backbone, prepared, progress), prepared.rows)
 
 
-def rows_of(file: Path, rows: np.ndarray) -> Rows:
+def rows_of(file: Path, rows: np.ndarray) -> LazyRows:
     """Rows of a file of features, still to be read."""
-    return Rows(np.load(file, allow_pickle=False, mmap_mode="r"), rows)
+    return LazyRows(np.load(file, allow_pickle=False, mmap_mode="r"), rows)
 
 
 def features_file(backbone: Backbone, prepared: Prepared, progress: Progress) -> Path:
@@ -58,7 +58,7 @@ def features_file(backbone: Backbone, prepared: Prepared, progress: Progress) ->
     return file
 
 
-def stored_features(prepared: Prepared, name: str, digest: str, dtype: str) -> Rows | None:
+def stored_features(prepared: Prepared, name: str, digest: str, dtype: str) -> LazyRows | None:
     """Features that an earlier command computed, read without building the network.
 
     Args:

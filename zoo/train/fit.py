@@ -36,7 +36,7 @@ Watch = Callable[[Mapping[str, float]], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Hyperparameters:
     """How to train.
 
     Attributes:
@@ -87,7 +87,7 @@ class Validation:
 
 
 @dataclass(frozen=True)
-class Ending:
+class FixedEpochs:
     """When to end a training that has no validation images, and which weights to keep.
 
     Attributes:
@@ -115,7 +115,7 @@ class State:
     best_loss: float
     history: list[dict[str, float]] = field(default_factory=list)
 
-    def finished(self, plan: Plan, judge: Validation | Ending) -> bool:
+    def finished(self, plan: Hyperparameters, judge: Validation | FixedEpochs) -> bool:
         """Whether all epochs are done or patience is out."""
         return self.next_epoch >= _last(plan, judge) or 0 < plan.patience <= self._waited
 
@@ -130,15 +130,15 @@ class State:
         return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
 
-def _last(plan: Plan, judge: Validation | Ending) -> int:
-    return judge.epochs if isinstance(judge, Ending) else plan.epochs
+def _last(plan: Hyperparameters, judge: Validation | FixedEpochs) -> int:
+    return judge.epochs if isinstance(judge, FixedEpochs) else plan.epochs
 
 
 def fit(
     classifier: Classifier,
     images: TrainingImages,
-    judge: Validation | Ending,
-    plan: Plan,
+    judge: Validation | FixedEpochs,
+    plan: Hyperparameters,
     *,
     start_loss: float,
     checkpoint: Path,
@@ -166,7 +166,7 @@ def fit(
     steps = batch_count(len(images.rows), plan.batch_size)
     model = compiled(classifier, plan, steps)
     state = State(next_epoch=0, best_epoch=0, best_loss=start_loss)
-    work = _Work(classifier, model, WeightAverage(model, steps * plan.epochs), plan, state)
+    work = _Training(classifier, model, WeightAverage(model, steps * plan.epochs), plan, state)
     work.best = work.average.values()
     if checkpoint.is_file():
         _restore(checkpoint, work)
@@ -187,7 +187,7 @@ def fit(
     return state
 
 
-def compiled(classifier: Classifier, plan: Plan, steps: int) -> keras.Model:
+def compiled(classifier: Classifier, plan: Hyperparameters, steps: int) -> keras.Model:
     """The network that :func:`fit` trains, from images to logits, sharing the classifier's weights.
 
     Args:
@@ -216,18 +216,22 @@ def compiled(classifier: Classifier, plan: Plan, steps: int) -> keras.Model:
 
 
 @dataclass
-class _Work:
+class _Training:
     """A training under way; ``best`` are the weights to keep so far."""
 
     classifier: Classifier
     model: Any
     average: WeightAverage
-    plan: Plan
+    plan: Hyperparameters
     state: State
     best: list[np.ndarray] = field(default_factory=list)
 
     def end_epoch(
-        self, judge: Validation | Ending, logs: Mapping[str, float], rate: float, seconds: float
+        self,
+        judge: Validation | FixedEpochs,
+        logs: Mapping[str, float],
+        rate: float,
+        seconds: float,
     ) -> str:
         """Judge, update the state, and say in a few words how the epoch went."""
         number, state = self.state.next_epoch + 1, self.state
@@ -241,7 +245,7 @@ class _Work:
         }
         state.next_epoch = number
         state.history.append(row)
-        if isinstance(judge, Ending):
+        if isinstance(judge, FixedEpochs):
             row["averaged"] = int(judge.averaged)
             latest = [v.numpy() for v in self.average.variables]
             self.best = self.average.values() if judge.averaged else latest
@@ -276,8 +280,8 @@ class _Work:
 
 
 def _callback(
-    work: _Work,
-    judge: Validation | Ending,
+    work: _Training,
+    judge: Validation | FixedEpochs,
     checkpoint: Path,
     advance: Advance,
     watch: Watch | None,
@@ -305,7 +309,7 @@ def _callback(
     return Epochs()
 
 
-def _save(path: Path, work: _Work) -> None:
+def _save(path: Path, work: _Training) -> None:
     arrays: dict[str, Any] = {"state": np.str_(json.dumps(asdict(work.state)))}
     for letter, variables in _groups(work).items():
         arrays.update({f"{letter}{i}": v.numpy() for i, v in enumerate(variables)})
@@ -314,7 +318,7 @@ def _save(path: Path, work: _Work) -> None:
         np.savez(temporary, **arrays)
 
 
-def _restore(path: Path, work: _Work) -> None:
+def _restore(path: Path, work: _Training) -> None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             for letter, variables in _groups(work).items():
@@ -326,7 +330,7 @@ def _restore(path: Path, work: _Work) -> None:
         raise ZooError(f"checkpoint {path} is damaged ({error}): start the run anew") from error
 
 
-def _groups(work: _Work) -> dict[str, Any]:
+def _groups(work: _Training) -> dict[str, Any]:
     """What a checkpoint holds, by the letter its arrays begin with."""
     optimizer = work.model.optimizer.variables
     return {"w": work.model.variables, "o": optimizer, "a": work.average.averages}

@@ -32,7 +32,7 @@ from zoo.runs import (
 )
 from zoo.settings import Settings
 from zoo.train.member import Inputs, Member, Timings, build_backbone, refit_member, train_member
-from zoo.train.plan import Resolved, gather, gathered, resolve
+from zoo.train.plan import ResolvedPlan, collect_settings, given_settings, resolve
 from zoo.train.records import write_history, write_tensorboard
 from zoo.train.remarks import data_remarks
 
@@ -76,10 +76,12 @@ def finetune(
     """
     progress, started = progress or Progress(), time.perf_counter()
     if resume:
-        name, resolved = _interrupted(name, runs_dir, gathered(backbone, data, config, settings))
+        name, resolved = _interrupted(
+            name, runs_dir, given_settings(backbone, data, config, settings)
+        )
         progress.say(f"going on with run {name}")
     else:
-        resolved = resolve(gather(backbone, data, config, settings, progress))
+        resolved = resolve(collect_settings(backbone, data, config, settings, progress))
         name = name or _free_name(resolved, runs_dir)
     fetch_weights(resolved, progress)
     timings = Timings()
@@ -99,26 +101,25 @@ def finetune(
         return writer.complete()
 
 
-def _free_name(resolved: Resolved, runs_dir: str | Path | None) -> str:
+def _free_name(resolved: ResolvedPlan, runs_dir: str | Path | None) -> str:
     data = Path(resolved.settings.data.removeprefix("tfds:")).stem
     return free_name(f"{backbones.short_name(resolved.spec.name)}-{data}", runs_dir)
 
 
-def fetch_weights(resolved: Resolved, progress: Progress) -> None:
+def fetch_weights(resolved: ResolvedPlan, progress: Progress) -> None:
     """Fetch published weights that are not here yet, or say why not, before anything slow begins.
 
     Raises:
         BackboneError: they cannot be had.
     """
-    settings, spec = resolved.settings, resolved.spec
-    assert settings.size is not None
-    if settings.weights == "imagenet" and spec.files:
-        backbones.imagenet_file(spec, settings.size, resolved.options, progress.step)
+    spec = resolved.spec
+    if resolved.weights == "imagenet" and spec.files:
+        backbones.imagenet_file(spec, resolved.size, resolved.options, progress.step)
 
 
 def _interrupted(
     name: str | None, runs_dir: str | Path | None, given: Mapping[str, Any]
-) -> tuple[str, Resolved]:
+) -> tuple[str, ResolvedPlan]:
     """Name and settings of the run to go on with."""
     there = unfinished(runs_dir)
     if name is None and not there:
@@ -137,7 +138,7 @@ def _interrupted(
     return name, resolved
 
 
-def _first_record(resolved: Resolved, study: Mapping[str, Any] | None) -> dict[str, Any]:
+def _first_record(resolved: ResolvedPlan, study: Mapping[str, Any] | None) -> dict[str, Any]:
     """What is known before the data was looked at: enough to resume from."""
     return {
         "kind": "finetune",
@@ -149,7 +150,7 @@ def _first_record(resolved: Resolved, study: Mapping[str, Any] | None) -> dict[s
 
 
 def _complete_record(
-    record: dict[str, Any], resolved: Resolved, dataset: Dataset, name: str
+    record: dict[str, Any], resolved: ResolvedPlan, dataset: Dataset, name: str
 ) -> dict[str, Any]:
     """The record with the data, once it is known; refused where a resumed run had other data."""
     data, begun = dataset.summary(), record.get("data")
@@ -180,7 +181,7 @@ def _both(begun: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
 
 def _train(
     writer: RunWriter,
-    resolved: Resolved,
+    resolved: ResolvedPlan,
     dataset: Dataset,
     record: dict[str, Any],
     timings: Timings,
@@ -192,11 +193,10 @@ def _train(
     with timings.stage("import"):
         import_keras()
     settings = resolved.settings
-    assert settings.size is not None
     precision = set_precision(settings.precision)
     backbone = build_backbone(resolved)
     with timings.stage("prepare"):
-        prepared = prepare(dataset.catalog, settings.size, settings.resize, progress)
+        prepared = prepare(dataset.catalog, resolved.size, settings.resize, progress)
     features = None
     if not resolved.from_scratch:
         from zoo.train.features import frozen_features

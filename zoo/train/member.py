@@ -16,7 +16,7 @@ from ensembles.calibration import fit_temperature
 from zoo.data.dataset import Dataset
 from zoo.data.prepare import Prepared
 from zoo.progress import Progress
-from zoo.train.arrays import Rows
+from zoo.train.arrays import LazyRows
 from zoo.train.augment import Policy, TrainingImages, derived_seed
 from zoo.train.calibrate import softmax
 from zoo.train.classifier import (
@@ -25,8 +25,8 @@ from zoo.train.classifier import (
     regularize,
     set_trainable,
 )
-from zoo.train.fit import Ending, Plan, Validation, Watch, fit
-from zoo.train.plan import Resolved
+from zoo.train.fit import FixedEpochs, Hyperparameters, Validation, Watch, fit
+from zoo.train.plan import ResolvedPlan
 from zoo.train.probe import Head, choose_head, fit_head, soft_targets
 
 
@@ -59,10 +59,10 @@ class Inputs:
             None from scratch.
     """
 
-    resolved: Resolved
+    resolved: ResolvedPlan
     data: Dataset
     prepared: Prepared
-    features: Rows | None
+    features: LazyRows | None
 
     @property
     def labels(self) -> np.ndarray:
@@ -134,7 +134,7 @@ def sample_weights(labels: np.ndarray, classes: int, kind: str) -> np.ndarray:
     return (weights / weights.mean()).astype(np.float32)
 
 
-def build_backbone(resolved: Resolved) -> Backbone:
+def build_backbone(resolved: ResolvedPlan) -> Backbone:
     """The backbone with its weights; random ones follow from the seed.
 
     Raises:
@@ -145,11 +145,10 @@ def build_backbone(resolved: Resolved) -> Backbone:
     settings = resolved.settings
     keras.backend.clear_session()  # layer names, and so random draws, start afresh
     keras.utils.set_random_seed(settings.seed)
-    assert settings.weights is not None
     return backbones.build(
         resolved.spec.name,
-        size=settings.size,
-        weights=settings.weights,
+        size=resolved.size,
+        weights=resolved.weights,
         options=resolved.options,
     )
 
@@ -194,7 +193,7 @@ def train_member(
     if not inputs.resolved.probe_only:
         unfreeze(inputs.resolved, classifier, head)
         images = training_images(inputs, train, weights)
-        plan = _plan(inputs.resolved)
+        plan = _hyperparameters(inputs.resolved)
         with timings.stage("finetune"):
             state = fit(
                 classifier,
@@ -241,11 +240,11 @@ def refit_member(
     """
     settings, labels = inputs.resolved.settings, inputs.labels
     weights = sample_weights(labels[rows], inputs.classes, settings.class_weights)
-    temperature = _middle([fold.temperature for fold in folds])
+    temperature = _geometric_mean([fold.temperature for fold in folds])
     head = None
     if inputs.features is not None:
         with timings.stage("probe"):
-            l2 = _middle([fold.stages["probe"]["l2"] for fold in folds])
+            l2 = _geometric_mean([fold.stages["probe"]["l2"] for fold in folds])
             targets = soft_targets(labels[rows], inputs.classes, 0.0)
             features = inputs.features.take(rows)
             l1, _ = settings.head_penalties
@@ -261,8 +260,8 @@ def refit_member(
         state = fit(
             classifier,
             training_images(inputs, rows, weights),
-            Ending(epochs, averaged=2 * averaged >= len(tuned)),
-            _plan(inputs.resolved),
+            FixedEpochs(epochs, averaged=2 * averaged >= len(tuned)),
+            _hyperparameters(inputs.resolved),
             start_loss=float("inf"),
             checkpoint=checkpoint,
             progress=progress,
@@ -271,15 +270,15 @@ def refit_member(
     return Member(classifier, None, temperature, epochs, {}, state.history)
 
 
-def _middle(values: Sequence[float]) -> float:
+def _geometric_mean(values: Sequence[float]) -> float:
     """Geometric mean; 0 where one is."""
     return float(np.exp(np.mean(np.log(values)))) if min(values) > 0 else 0.0
 
 
-def unfreeze(resolved: Resolved, classifier: Classifier, head: Head | None) -> None:
+def unfreeze(resolved: ResolvedPlan, classifier: Classifier, head: Head | None) -> None:
     """Set what is trained, and the penalties on it, as the settings say."""
     settings = resolved.settings
-    blocks = classifier.backbone.upper_blocks(settings.unfreeze or "all")
+    blocks = classifier.backbone.upper_blocks(resolved.unfreeze)
     set_trainable(classifier, blocks, pretrained=not resolved.from_scratch)
     head_l1, head_l2 = settings.head_penalties
     if head_l2 is None:
@@ -289,7 +288,7 @@ def unfreeze(resolved: Resolved, classifier: Classifier, head: Head | None) -> N
 
 
 def _probe(
-    inputs: Inputs, features: Rows, train: np.ndarray, val: np.ndarray, weights: np.ndarray
+    inputs: Inputs, features: LazyRows, train: np.ndarray, val: np.ndarray, weights: np.ndarray
 ) -> Head:
     settings = inputs.resolved.settings
     targets = soft_targets(inputs.labels[train], inputs.classes, 0.0)
@@ -318,15 +317,14 @@ def training_images(inputs: Inputs, rows: np.ndarray, weights: np.ndarray) -> Tr
     return TrainingImages(inputs.prepared.pixels, inputs.prepared.rows[rows], targets, weights)
 
 
-def _plan(resolved: Resolved) -> Plan:
+def _hyperparameters(resolved: ResolvedPlan) -> Hyperparameters:
     s = resolved.settings
-    assert s.epochs and s.learning_rate and s.layer_decay
-    return Plan(
-        epochs=s.epochs,
+    return Hyperparameters(
+        epochs=resolved.epochs,
         batch_size=s.batch_size,
-        learning_rate=s.learning_rate,
+        learning_rate=resolved.learning_rate,
         optimizer=s.optimizer,
-        layer_decay=s.layer_decay,
+        layer_decay=resolved.layer_decay,
         head_rate=s.head_rate,
         patience=s.patience,
         policy=Policy(s.augment, s.mix, s.flip),

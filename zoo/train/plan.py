@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import backbones
 from backbones import Spec
@@ -22,36 +22,49 @@ from zoo.progress import Progress
 from zoo.settings import Settings, check, read_config
 from zoo.train.rates import DEFAULT_RATES
 
+# few, because the fitted head is a good start; from scratch there is none
 _EPOCHS, _EPOCHS_FROM_SCRATCH = 6, 40
-_LAYER_DECAY = 0.8
+_LAYER_DECAY = 0.8  # of pretrained networks: lower blocks are general and change less
 
 
 @dataclass(frozen=True)
-class Resolved:
+class ResolvedPlan:
     """Settings with everything decided that was left open.
 
     Attributes:
         settings: all of them, nothing None but ``l2`` and the head's penalties.
         spec: the backbone.
         options: the backbone's own settings.
+        size: side of the input in pixels.
+        weights: ``imagenet``, ``none``, or a file or module.
+        unfreeze: what is fine-tuned, as in the settings.
+        epochs: of fine-tuning.
+        layer_decay: learning rate of a block relative to the block above it.
+        learning_rate: the peak.
     """
 
     settings: Settings
     spec: Spec
     options: dict[str, Any]
+    size: int
+    weights: str
+    unfreeze: str
+    epochs: int
+    layer_decay: float
+    learning_rate: float
 
     @property
     def from_scratch(self) -> bool:
         """Whether the network starts from random weights."""
-        return self.settings.weights == "none"
+        return self.weights == "none"
 
     @property
     def probe_only(self) -> bool:
         """Whether nothing but the head is trained."""
-        return self.settings.unfreeze == "none"
+        return self.unfreeze == "none"
 
 
-def gathered(
+def given_settings(
     backbone: str | None,
     data: str | Path | None,
     config: str | Path | None,
@@ -70,7 +83,7 @@ def gathered(
     return {**(read_config(Path(config)) if config else {}), **check(explicit)}
 
 
-def gather(
+def collect_settings(
     backbone: str | None,
     data: str | Path | None,
     config: str | Path | None,
@@ -83,7 +96,7 @@ def gather(
         ZooError: unknown or invalid settings, no backbone, or no data and no default for it.
         BackboneError: unknown backbone.
     """
-    values = gathered(backbone, data, config, given)
+    values = given_settings(backbone, data, config, given)
     if not values.get("backbone"):
         raise ZooError(f"no backbone is given: choose one of {', '.join(backbones.families())}")
     _spec(values["backbone"])
@@ -94,7 +107,7 @@ def gather(
     return Settings.of({**suited, **values})
 
 
-def resolve(settings: Settings) -> Resolved:
+def resolve(settings: Settings) -> ResolvedPlan:
     """Decide what the settings leave to the backbone.
 
     Raises:
@@ -119,18 +132,29 @@ def resolve(settings: Settings) -> Resolved:
             f"scratch, so use --unfreeze all, or give --weights"
         )
     backbones.upper_blocks(spec.name, spec.blocks_for(options), unfreeze)
-    decided = settings.changed(
-        backbone=spec.name,
-        data=_absolute(settings.data),
-        weights=weights if weights in {"imagenet", "none"} else _absolute(weights),
-        size=size,
-        unfreeze=unfreeze,
-        epochs=settings.epochs or (_EPOCHS_FROM_SCRATCH if scratch else _EPOCHS),
-        layer_decay=settings.layer_decay or (1.0 if scratch else _LAYER_DECAY),
-        learning_rate=settings.learning_rate or DEFAULT_RATES[settings.optimizer][scratch],
-        **options,
+    decided: _Decided = {
+        "size": size,
+        "weights": weights if weights in {"imagenet", "none"} else _absolute(weights),
+        "unfreeze": unfreeze,
+        "epochs": settings.epochs or (_EPOCHS_FROM_SCRATCH if scratch else _EPOCHS),
+        "layer_decay": settings.layer_decay or (1.0 if scratch else _LAYER_DECAY),
+        "learning_rate": settings.learning_rate or DEFAULT_RATES[settings.optimizer][scratch],
+    }
+    complete = settings.changed(
+        backbone=spec.name, data=_absolute(settings.data), **decided, **options
     )
-    return Resolved(decided, spec, options)
+    return ResolvedPlan(complete, spec, options, **decided)
+
+
+class _Decided(TypedDict):
+    """What a plan decides of the settings that may be left open."""
+
+    size: int
+    weights: str
+    unfreeze: str
+    epochs: int
+    layer_decay: float
+    learning_rate: float
 
 
 def _spec(name: str) -> Spec:

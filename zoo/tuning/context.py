@@ -16,7 +16,7 @@ from zoo.data.dataset import Dataset
 from zoo.processes.child import Child
 from zoo.progress import Progress
 from zoo.settings import Settings
-from zoo.train.plan import Resolved
+from zoo.train.plan import ResolvedPlan
 
 INTERRUPTED = "stopped by Ctrl-C"
 TIMEOUT = "the timeout was reached"
@@ -45,7 +45,7 @@ class StudyContext:
     """
 
     given: Settings
-    resolved: Resolved
+    resolved: ResolvedPlan
     dataset: Dataset
     metric: str
     folder: Path

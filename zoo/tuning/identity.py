@@ -10,7 +10,7 @@ from zoo.data.dataset import Dataset
 from zoo.deprecated import current_settings
 from zoo.errors import ZooError
 from zoo.settings import Settings
-from zoo.train.plan import Resolved
+from zoo.train.plan import ResolvedPlan
 from zoo.tuning.grid import choices_of
 from zoo.tuning.request import Request
 from zoo.tuning.result import TrialRecord
@@ -22,7 +22,7 @@ _PATHS = ("data", "weights", "backbone")
 
 def identity_of(
     given: Settings,
-    resolved: Resolved,
+    resolved: ResolvedPlan,
     dataset: Dataset,
     request: Request,
     searched: Space | list[Point],
@@ -50,7 +50,7 @@ def identity_of(
     }
 
 
-def with_paths(row: TrialRecord, resolved: Resolved) -> TrialRecord:
+def with_paths(row: TrialRecord, resolved: ResolvedPlan) -> TrialRecord:
     """A trial with the paths of this command: files may have moved since, or machines differ."""
     if not row["settings"]:
         return row

@@ -13,7 +13,7 @@ from zoo.errors import ZooError, disk_errors
 from zoo.progress import Progress
 from zoo.settings import Settings
 from zoo.train.job import fetch_weights
-from zoo.train.plan import Resolved, gather, resolve
+from zoo.train.plan import ResolvedPlan, collect_settings, resolve
 from zoo.tuning import result
 from zoo.tuning.context import StudyContext
 from zoo.tuning.finetune_stage import Search, finetune_stage
@@ -99,7 +99,7 @@ def tune(
     """
     progress = progress or Progress()
     request = Request(trials, head_trials, metric, jobs, seconds_of(timeout), prune, top)
-    given = gather(backbone, data, config, settings, progress)
+    given = collect_settings(backbone, data, config, settings, progress)
     resolved = _checked(given)
     searched = default_space(resolved)
     if space is not None:
@@ -150,7 +150,9 @@ def sweep(
     progress = progress or Progress()
     points = read_grid(Path(grid)) if isinstance(grid, str | Path) else points_of(grid, "the grid")
     request = Request(None, 0, metric, jobs, seconds_of(timeout), False, top)
-    given = gather(backbone or points[0].get("backbone"), data, config, settings, progress)
+    given = collect_settings(
+        backbone or points[0].get("backbone"), data, config, settings, progress
+    )
     resolved = _checked(given)
     for point in points:
         resolve(given.changed(**point))  # refused now rather than trial after trial
@@ -166,7 +168,7 @@ def sweep(
     return _finished(session, refit)
 
 
-def _checked(given: Settings) -> Resolved:
+def _checked(given: Settings) -> ResolvedPlan:
     if given.folds:
         raise ZooError("trials are judged by the validation split: leave --folds out")
     return resolve(given)

@@ -17,7 +17,7 @@ from zoo.processes.lock import LockedError, locked
 from zoo.progress import Progress
 from zoo.runs import check_name, plain_name
 from zoo.settings import Settings
-from zoo.train.plan import Resolved
+from zoo.train.plan import ResolvedPlan
 from zoo.train.remarks import data_remarks
 from zoo.tuning import result
 from zoo.tuning.context import StudyContext
@@ -99,7 +99,7 @@ def exclusive(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def label_of(resolved: Resolved) -> str:
+def label_of(resolved: ResolvedPlan) -> str:
     """Name of a study that nobody named: backbone and data."""
     data = Path(resolved.settings.data.removeprefix("tfds:")).stem
     stem = f"{backbones.short_name(resolved.spec.name)}-{data}"
@@ -108,7 +108,7 @@ def label_of(resolved: Resolved) -> str:
 
 def begin(
     given: Settings,
-    resolved: Resolved,
+    resolved: ResolvedPlan,
     request: Request,
     searched: Space | list[Point],
     place: Place,
@@ -151,12 +151,12 @@ def begin(
     return StudySession(place, name, context, request, store, probes, {}, logged)
 
 
-def _probing(resolved: Resolved, request: Request, searched: Space | list[Point]) -> bool:
+def _probing(resolved: ResolvedPlan, request: Request, searched: Space | list[Point]) -> bool:
     space = searched if isinstance(searched, dict) else {}
     return request.head_trials > 0 and not resolved.from_scratch and any(n in space for n in HEAD)
 
 
-def _store(kept: Any, name: str, request: Request, resolved: Resolved) -> TrialStore:
+def _store(kept: Any, name: str, request: Request, resolved: ResolvedPlan) -> TrialStore:
     optuna = import_optuna()
     # a third is cut, not half: early epochs of long trainings look worse than they will end
     pruner = optuna.pruners.PercentilePruner(

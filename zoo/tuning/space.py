@@ -22,7 +22,7 @@ from backbones import BackboneError
 from zoo.errors import ZooError
 from zoo.overrides import checked_value, known_name
 from zoo.settings import describe, read_file
-from zoo.train.plan import Resolved, resolve
+from zoo.train.plan import ResolvedPlan, resolve
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -139,7 +139,7 @@ class Dimension:
 Space = dict[str, Dimension]
 
 
-def default_space(resolved: Resolved) -> Space:
+def default_space(resolved: ResolvedPlan) -> Space:
     """What is searched for a backbone where nobody says otherwise.
 
     Args:
@@ -154,20 +154,20 @@ def default_space(resolved: Resolved) -> Space:
     return {name: _dimension(name, value, "") for name, value in found.items()}
 
 
-def _depths(resolved: Resolved) -> dict[str, int] | list[str]:
+def _depths(resolved: ResolvedPlan) -> dict[str, int] | list[str]:
     there = list(resolved.spec.blocks_for(resolved.options))
     usual = unfrozen(resolved, resolved.spec.unfreeze)
     deepest = min(len(there), usual + _DEEPER)
     return {"low": 1, "high": deepest} if deepest > 1 else ["all"]
 
 
-def unfrozen(resolved: Resolved, depth: str) -> int:
+def unfrozen(resolved: ResolvedPlan, depth: str) -> int:
     """How many blocks ``depth`` unfreezes."""
     blocks = resolved.spec.blocks_for(resolved.options)
     return len(backbones.upper_blocks(resolved.spec.name, blocks, depth))
 
 
-def _fitting(resolved: Resolved, name: str, ends: Mapping[str, int]) -> dict[str, int]:
+def _fitting(resolved: ResolvedPlan, name: str, ends: Mapping[str, int]) -> dict[str, int]:
     """The range without the high numbers that the images are too small for."""
     high = ends["high"]
     while high > ends["low"] and _refused(resolved, {name: high}):
@@ -175,7 +175,7 @@ def _fitting(resolved: Resolved, name: str, ends: Mapping[str, int]) -> dict[str
     return {"low": min(ends["low"], high - 1), "high": high}
 
 
-def _refused(resolved: Resolved, point: Point) -> str:
+def _refused(resolved: ResolvedPlan, point: Point) -> str:
     try:
         resolve(resolved.settings.changed(**point))
     except (ZooError, BackboneError) as error:
@@ -183,7 +183,7 @@ def _refused(resolved: Resolved, point: Point) -> str:
     return ""
 
 
-def read_space(path: Path, resolved: Resolved) -> tuple[Space, Point]:
+def read_space(path: Path, resolved: ResolvedPlan) -> tuple[Space, Point]:
     """What a file says to search, and what it says to set.
 
     Raises:
@@ -262,7 +262,7 @@ def _end(name: str, value: Any, where: str) -> float:
         ) from None
 
 
-def _check_ends(resolved: Resolved, dimension: Dimension, where: str) -> None:
+def _check_ends(resolved: ResolvedPlan, dimension: Dimension, where: str) -> None:
     """Refuse now what would fail trial after trial."""
     ends = dimension.choices or (
         dimension.nearest_to(dimension.low),
@@ -273,7 +273,7 @@ def _check_ends(resolved: Resolved, dimension: Dimension, where: str) -> None:
             raise ZooError(f"{dimension.name} {value!r} in {where} cannot be: {why}")
 
 
-def default_point(space: Space, resolved: Resolved) -> Point:
+def default_point(space: Space, resolved: ResolvedPlan) -> Point:
     """The default settings, or what of the space comes closest to them."""
     settings = resolved.settings.as_dict()
     head_l1, head_l2 = resolved.settings.head_penalties

@@ -65,9 +65,11 @@ def _images(job: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     dataset = load(resolved.settings, Progress())
     if dataset.split_fingerprint() != job["split"]:
         raise ZooError("images or split changed since the study was begun")
-    size = resolved.settings.size
-    assert size is not None
-    return resolved, dataset, prepare(dataset.catalog, size, resolved.settings.resize, Progress())
+    return (
+        resolved,
+        dataset,
+        prepare(dataset.catalog, resolved.size, resolved.settings.resize, Progress()),
+    )
 
 
 def _backbone(resolved: Any) -> Any:

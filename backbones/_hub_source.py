@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from backbones._errors import BackboneError
 
 if TYPE_CHECKING:
-    from backbones._registry import Spec
+    from backbones._spec import Spec
 
 PREFIX = "hub:"
 # pixel values that modules take, and what brings 0..255 there: factor and offset
