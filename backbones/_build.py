@@ -131,7 +131,7 @@ def check(
 
     Raises:
         BackboneError: unknown name, too small an input, unknown option, ``imagenet`` weights
-            where there are none, or none for these options, or something that a ``hub:`` module
+            if there are none, or none for these options, or something that a ``hub:`` module
             does not tell.
     """
     spec = _registry.get(name)
@@ -183,12 +183,12 @@ def build(
 
     Args:
         name: variant or family; or ``hub:`` and the URL, folder or archive of a module.
-        size: side of the input in pixels; the variant's own where None.
+        size: side of the input in pixels; the variant's own if None.
         weights: ``imagenet``, ``none`` (random, from Keras's seed), or the path of a file.
         options: settings of this backbone, as in ``spec.options``.
 
     Raises:
-        BackboneError: see :func:`check`; also weights that cannot be had or do not fit.
+        BackboneError: see :func:`check`; also weights that cannot be loaded or do not fit.
     """
     spec, size, complete = check(name, size=size, weights=weights, options=options)
     model = _registry.builder(spec.name)(spec, size, weights, complete)

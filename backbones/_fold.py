@@ -28,7 +28,7 @@ def folded(model: keras.Model, *, inference: bool) -> keras.Model:
             trainable, which uses its statistics in training, too.
 
     Returns:
-        A network of the same variables; ``model`` itself where there is nothing to fold.
+        A network of the same variables; ``model`` itself if there is nothing to fold.
     """
     import keras
 

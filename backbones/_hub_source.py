@@ -88,7 +88,7 @@ def check(spec: Spec, size: int | None, weights: str, options: Mapping[str, Any]
 
 
 def locate(name: str) -> Path:
-    """Folder of the SavedModel, downloaded or unpacked where needed.
+    """Folder of the SavedModel, downloaded or unpacked if needed.
 
     Raises:
         BackboneError: nothing there, no network, no SavedModel, or a damaged archive.

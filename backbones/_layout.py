@@ -29,7 +29,7 @@ def first_difference(model: keras.Model, path: Path) -> str | None:
         path: ``.h5`` of either format, or ``.keras``.
 
     Returns:
-        None where all layers fit, or where the file has neither of the two layouts.
+        None if all layers fit, or where the file has neither of the two layouts.
 
     Raises:
         OSError, KeyError, ValueError: the file is damaged or no HDF5.
@@ -47,7 +47,7 @@ def first_difference(model: keras.Model, path: Path) -> str | None:
 
 
 def differing(layer: keras.layers.Layer, found: list[Shape], name: str) -> str | None:
-    """How the shapes stored for one layer differ from its own; None where they do not.
+    """How the shapes stored for one layer differ from its own; None if they do not.
 
     Args:
         layer: of the network.

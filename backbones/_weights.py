@@ -72,7 +72,7 @@ def imagenet_file(spec: Spec, size: int, options: Mapping[str, Any], step: Step 
         step: context of a long step; see :data:`backbones._published.Step`.
 
     Raises:
-        BackboneError: they cannot be had, or their content is not the published one.
+        BackboneError: they cannot be loaded, or their content is not the published one.
     """
     published = spec.file_for(size, options)
     if published is None:
@@ -103,7 +103,7 @@ def load(
         options: complete settings of the backbone.
 
     Raises:
-        BackboneError: the weights cannot be had, or are of another architecture.
+        BackboneError: the weights cannot be loaded, or are of another architecture.
     """
     if weights == "imagenet":
         load_keras_weights(spec, model, imagenet_file(spec, size, options))

@@ -212,7 +212,7 @@ def spec(name: str) -> Spec:
     """What is known of a module: its signature and variables.
 
     Raises:
-        BackboneError: it cannot be had, or is not from images to features.
+        BackboneError: it cannot be loaded, or is not from images to features.
     """
     name = _hub_source.full_name(name)
     folder = _hub_source.locate(name)

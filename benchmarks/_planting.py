@@ -20,7 +20,7 @@ class Data:
     Attributes:
         folder: of the images as they are and of those that are changed.
         case: part of the names of what is written.
-        files: one a row.
+        files: one per row.
         labels: objects of shape (n,).
         splits: train, val or test, of shape (n,).
         rng: draws what is changed.
@@ -81,7 +81,7 @@ def copy_of(source: str, folder: Path, seed: int, count: int) -> Data:
     from zoo.settings import Settings
 
     given = write_crops(folder / "crops") if source == "crops" else source
-    # near copies are the nature of 8 px digits and of crops
+    # near-duplicates are the nature of 8 px digits and of crops
     near = source not in {"digits", "crops"}
     wanted = {"backbone": "cnn", "data": str(given), "near_duplicates": near}
     dataset = load(Settings.of(wanted), Progress())

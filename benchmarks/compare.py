@@ -1,7 +1,7 @@
 """Backbones, recipes and ensembles in one table, as `zoo benchmark` makes it.
 
     python benchmarks/compare.py                            # the small tables of CI: 3 minutes
-    python benchmarks/compare.py --check benchmarks/baseline.json    # and fail where one fell
+    python benchmarks/compare.py --check benchmarks/baseline.json    # and fail if one fell
     python benchmarks/compare.py --update benchmarks/baseline.json   # after a change that is meant
     zoo benchmark --data photos/ --backbones efficientnet,cnn        # a table of your own
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--check", type=Path, metavar="FILE", help="fail where accuracy fell")
     parser.add_argument("--update", type=Path, metavar="FILE", help="write the baseline")
     parser.add_argument("--runs", type=Path, metavar="DIR", help="keep the cells")
-    parser.add_argument("--jobs", type=int, default=2, metavar="J", help="trainings at a time")
+    parser.add_argument("--jobs", type=int, default=2, metavar="J", help="runs at a time")
     args = parser.parse_args()
     baseline = read_baseline(args.check) if args.check else None
     with tempfile.TemporaryDirectory() as folder:

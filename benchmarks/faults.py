@@ -300,8 +300,8 @@ def print_alarms(
         if FAULTS[name].spared and tally.of:
             rows.append([f"{name}, {strength:g}", str(tally), "of " + FAULTS[name].checks[0]])
             every.named, every.of = every.named + tally.named, every.of + tally.of
-    print_table("Named where nothing was planted", ["data", "checks", "which"], rows)
-    print(f"\nIn all {every}, one a check and seed that could tell.")
+    print_table("False alarms: named if nothing was planted", ["data", "checks", "which"], rows)
+    print(f"\nIn all {every}, one per check and seed that could tell.")
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ POLICIES = [
 
 
 def both_times(call: Callable[[], Any], images: int = BATCH, rounds: int = ROUNDS) -> np.ndarray:
-    """Median wall and processor milliseconds an image, after two calls to warm up."""
+    """Median wall and processor milliseconds per image, after two calls to warm up."""
     times = []
     for _ in range(rounds + 2):
         wall, processor = time.perf_counter(), time.process_time()
@@ -108,7 +108,7 @@ class Experiment:
 
 
 def input_rows(experiment: Experiment) -> list[list[str]]:
-    """Of each policy, images a second, and how long the processor is busy with an image.
+    """Of each policy, images per second, and how long the processor is busy with an image.
 
     Processor time, because a step that waits for nothing still shares the cores with its input.
     """
@@ -160,7 +160,7 @@ class Step:
         self.forward, self.backward = forward, backward
 
     def trained(self, *sources: Any) -> list[np.ndarray]:
-        """Wall and processor milliseconds an image of training on each source of batches.
+        """Wall and processor milliseconds per image of training on each source of batches.
 
         In turns, so that a machine that grows slower is so for all; medians.
         """
@@ -180,7 +180,7 @@ class Step:
 
 
 def step_rows(experiment: Experiment) -> tuple[list[tuple[str, np.ndarray]], np.ndarray]:
-    """Parts of a training step and all of it: wall and processor milliseconds an image."""
+    """Parts of a training step and all of it: wall and processor milliseconds per image."""
     import tensorflow as tf
 
     step = Step(experiment)
@@ -253,7 +253,7 @@ def main() -> None:
         ]
         print_table(
             f"Images a second of the input alone, {args.size} px",
-            ["augmentation", "mixing", "images a second", "processor ms an image"],
+            ["augmentation", "mixing", "images per second", "processor ms per image"],
             [*rows, prepared],
         )
         parts, total = step_rows(experiment)
@@ -262,11 +262,11 @@ def main() -> None:
         ]
         print_table(
             f"A training step of {what}, {', '.join(experiment.blocks)} trained",
-            ["part", "ms an image", "processor ms", "of the step's"],
+            ["part", "ms per image", "processor ms", "of the step's"],
             [*table, ["all", *(f"{ms:.2f}" for ms in total), "100%"]],
         )
         rows = prediction_rows(experiment, folder)
-        headers = ["what", "images a second", "ms an image", "of the bare network's time"]
+        headers = ["what", "images per second", "ms per image", "of the bare network's time"]
         print_table(f"Prediction, {what}", headers, rows)
 
 

@@ -75,7 +75,7 @@ def measured(command: list[str], folder: Path) -> float:
 
 
 def anonymous(process: int) -> float:
-    """MiB of memory that is not of a file; 0 where the process has just ended."""
+    """MiB of memory that is not of a file; 0 if the process has just ended."""
     lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 2**10
 
@@ -128,7 +128,7 @@ def main() -> None:
     rows.append(["passes of the probe", *(f"{times[n]['passes']:.0f}" for n in counts)])
     rows[-1] += [""] * (len(rows[0]) - len(rows[-1]))
     headers = ["stage", *(f"s, {n:,} images" for n in counts)]
-    headers += [f"ms an image, {a:,} to {b:,}" for a, b in pairs]
+    headers += [f"ms per image, {a:,} to {b:,}" for a, b in pairs]
     print_table("Time by number of images", headers + ["ratio"] * (len(pairs) > 1), rows)
     rows = [[what, *(f"{memory[n][what]:,.0f}" for n in counts)] for what in memory[counts[0]]]
     headers = ["command", *(f"MiB, {n:,} images" for n in counts)]

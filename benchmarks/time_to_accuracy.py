@@ -14,7 +14,7 @@ The peers are what people do otherwise:
 - linear: features by `keras.Model.predict`, and scikit-learn's logistic regression.
 
 All get the images decoded and resized, in memory. The clock runs from building the network on: it
-stops while test images are predicted, once an epoch, for everybody alike. Validation images choose
+stops while test images are predicted, once per epoch, for everybody alike. Validation images choose
 in zoo, on its clock; the peers do without. Each runs in a process of its own, one after the other.
 `--out` keeps what is finished: starting again runs what is missing, and what was made of other
 images, other weights or by other code of zoo.
@@ -446,7 +446,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--data", default="elpv")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, help="zoo's; its default where not given")
+    parser.add_argument("--epochs", type=int, help="zoo's; its default if not given")
     parser.add_argument("--guide", default=_LITE0, help="the guide's network")
     parser.add_argument("--weights", help="file with the weights of the guide's network")
     parser.add_argument("--guide-epochs", type=int, nargs=2, default=(10, 5), metavar="N")

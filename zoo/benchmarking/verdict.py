@@ -21,7 +21,7 @@ class Verdict:
 
     Attributes:
         n: number of images.
-        seeds: number of trainings of each that are compared.
+        seeds: number of runs of each that are compared.
         accuracy: the first one's less the second one's, mean over seeds.
         p_value: that both are right equally often: McNemar's exact test of one seed; of several,
             a test by flipping the signs of the images' mean differences.
@@ -106,7 +106,7 @@ def sign_flip(difference: np.ndarray, *, less: bool = False, rounds: int = _ROUN
     With one seed, where differences are -1, 0 and 1, this is McNemar's test.
 
     Args:
-        difference: float of shape (n,), one an image.
+        difference: float of shape (n,), one per image.
         less: test against a mean below zero only, instead of two-sided.
         rounds: draws of signs; the least p-value is 1 / (rounds + 1).
     """

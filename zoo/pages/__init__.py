@@ -1,1 +1,1 @@
-"""Pages that need nothing beside them: one style, one script, charts as SVG."""
+"""Pages that are self-contained: one style, one script, charts as SVG."""

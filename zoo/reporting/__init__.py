@@ -1,1 +1,1 @@
-"""The report of a run, or of several beside each other: one HTML file that needs nothing else."""
+"""The report of a run, or of several side by side: one HTML file that needs nothing else."""

@@ -84,7 +84,7 @@ class Album:
         return sample in self._pictures
 
     def get(self, sample: str) -> Picture | None:
-        """The picture of an image, None where it was not read."""
+        """The picture of an image, None if it was not read."""
         return self._pictures.get(sample)
 
     def path(self, sample: str) -> Path:
@@ -157,7 +157,7 @@ def unsquared(heat: np.ndarray, aspect: float, resize: str) -> np.ndarray:
 
 
 def _warm(heat: np.ndarray) -> Image.Image:
-    """Clear where nothing speaks for the class, yellow to red where much does."""
+    """Clear if nothing speaks for the class, yellow to red where much does."""
     low, high = (np.array(colour, np.float32) for colour in _WARM)
     colours = low + heat[..., None] * (high - low)
     alpha = 190 * np.sqrt(heat)[..., None] * (heat[..., None] > 0.15)

@@ -1,4 +1,4 @@
-"""Full trainings, each in a process of its own, pruned by what they reach after every epoch."""
+"""Full runs, each in a process of its own, pruned by what they reach after every epoch."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Search:
     """What the trials of this stage try.
 
     Attributes:
-        space: what is searched; None where all points are enqueued.
+        space: what is searched; None if all points are enqueued.
         settings_of: from a point to the settings that differ from the shared ones.
         limit: number of trials; None for all that are enqueued.
-        pruned: whether weak trainings are cut short.
+        pruned: whether weak runs are cut short.
         finished: called after every trial.
     """
 

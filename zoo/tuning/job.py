@@ -71,24 +71,24 @@ def tune(
 
     Penalties of the head and class weights are settled first, on frozen features, where a trial
     takes about a second; the best of them are then fine-tuned with varying other settings (TPE,
-    Bergstra et al. 2011, as in Optuna). The same call goes on with a study that was interrupted,
+    Bergstra et al. 2011, as in Optuna). The same call continues a study that was interrupted,
     and joins one that runs on another machine. Trials see no test images.
 
     Args:
         backbone, data, config, runs_dir, progress: see :func:`zoo.finetune`.
-        trials: trainings in all, of this call and earlier ones.
+        trials: trials in total, of this call and earlier ones.
         head_trials: heads that are tried first; 0 to search for everything by training. From
             scratch there are none.
         timeout: of the search, in seconds or such as ``1h30m``.
         metric: ``accuracy``, ``f1``, ``auc`` or ``log_loss``, on validation.
-        jobs: trainings at a time on this machine.
+        jobs: runs at a time on this machine.
         storage: see :func:`zoo.tuning.storage.open_storage`.
         space: file that says what is searched, instead of the backbone's own space.
-        prune: stop trainings that are in the lower third after an epoch.
+        prune: stop trials that are in the lower third after an epoch.
         refit: train a run with the best settings, on training and validation images together.
         top: number of diverse trials to make runs of.
         mlflow: tracking URI, to log trials there as well.
-        name: of the study; backbone and data where None.
+        name: of the study; backbone and data if None.
         **settings: the same in all trials; see :class:`zoo.settings.Settings`.
 
     Returns:
@@ -217,7 +217,7 @@ def _finetune(session: StudySession, search: Search) -> None:
 
 
 def _probed(session: StudySession, head: Space) -> dict[str, Point]:
-    """Do the first stage; the heads to go on with, which stay the same once they are chosen."""
+    """Do the first stage; the heads to continue with, which stay the same once they are chosen."""
     assert session.probes is not None
     known = session.store.note("heads")
     if known and session.probes.counted() >= session.request.head_trials:

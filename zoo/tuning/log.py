@@ -28,7 +28,7 @@ _MLFLOW_MOST = 900  # metrics that it takes at once
 
 
 def write_jsonl(path: Path, rows: Sequence[TrialRecord]) -> None:
-    """A line a trial; written anew from the storage, so that no kill leaves half of it."""
+    """One line per trial; written anew from the storage, so that no kill leaves half of it."""
     with new_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=True) + "\n")

@@ -53,7 +53,7 @@ class Features:
 
 
 def load_features(context: StudyContext) -> Features:
-    """Features of training and validation images, computed by a process of its own where needed.
+    """Features of training and validation images, computed by a process of its own if needed.
 
     Raises:
         ZooError: that process failed.

@@ -86,7 +86,7 @@ class Study:
         against_default: the best trial against that of the default settings, on validation; None
             where they are the same, or were not both trained here.
         runs: what was trained with the best settings, by number of the trial.
-        stopped: why the search ended before all was tried; empty where it did not.
+        stopped: why the search ended before all was tried; empty if it did not.
     """
 
     name: str
@@ -106,7 +106,7 @@ class Study:
 
     @property
     def best(self) -> TrialRecord:
-        """The best trial: of fine-tuning, or of the probe where nothing else was tried.
+        """The best trial: of fine-tuning, or of the probe if nothing else was tried.
 
         Raises:
             ZooError: no trial was completed.

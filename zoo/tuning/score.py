@@ -1,4 +1,4 @@
-"""What trials are compared by: one number a trial, from validation predictions."""
+"""What trials are compared by: one number per trial, from validation predictions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def direction(metric: str) -> str:
 
 
 def measure(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
-    """All metrics; None where one is not defined.
+    """All metrics; None if one is not defined.
 
     Args:
         labels: int64 of shape (n,).

@@ -114,7 +114,7 @@ def begin(
     place: Place,
     progress: Progress,
 ) -> StudySession:
-    """Look at the data, then open the study, or refuse to go on with another one.
+    """Look at the data, then open the study, or refuse to continue with another one.
 
     Args:
         given, resolved: settings that are the same in all trials, as given and as decided.
@@ -158,13 +158,13 @@ def _probing(resolved: ResolvedPlan, request: Request, searched: Space | list[Po
 
 def _store(kept: Any, name: str, request: Request, resolved: ResolvedPlan) -> TrialStore:
     optuna = import_optuna()
-    # a third is cut, not half: early epochs of long trainings look worse than they will end
+    # a third is cut, not half: early epochs of long runs look worse than they will end
     pruner = optuna.pruners.PercentilePruner(
         66.7, n_startup_trials=4, n_warmup_steps=1, n_min_trials=3
     )
     store = TrialStore(kept, name, direction(request.metric), pruner=pruner)
     few = request.trials if request.trials and "probes" not in name else 20
-    # anew at every start, so that a study that goes on does not draw the same points again
+    # anew at every start, so that a study that continues does not draw the same points again
     seed = resolved.settings.seed + 1000 * len(store.trials)
     store.study.sampler = optuna.samplers.TPESampler(
         n_startup_trials=max(3, min(10, few // 3)), multivariate=True, seed=seed, constant_liar=True

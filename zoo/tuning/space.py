@@ -118,7 +118,7 @@ class Dimension:
         return {**ends, "log": True} if self.log else ends
 
     def nearest_to(self, value: Any) -> Any:
-        """The value, or what comes closest to it; the middle where there is none."""
+        """The value, or what comes closest to it; the middle if there is none."""
         if self.choices:
             return value if value in self.choices else self.choices[0]
         if not isinstance(value, int | float):
@@ -140,7 +140,7 @@ Space = dict[str, Dimension]
 
 
 def default_space(resolved: ResolvedPlan) -> Space:
-    """What is searched for a backbone where nobody says otherwise.
+    """What is searched for a backbone if nobody says otherwise.
 
     Args:
         resolved: the settings that are the same in all trials.

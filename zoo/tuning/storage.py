@@ -35,7 +35,7 @@ def open_storage(given: str | None, folder: Path) -> BaseStorage:
 
     Args:
         given: ``journal:PATH``, or the URL of a database as SQLAlchemy takes it, such as
-            ``postgresql://user:password@host/name``; an SQLite file in ``folder`` where None.
+            ``postgresql://user:password@host/name``; an SQLite file in ``folder`` if None.
         folder: of the study.
 
     Raises:

@@ -30,7 +30,7 @@ class TrialStore:
         storage: where they are kept.
         name: of the stage, unique in the storage.
         direction: ``maximize`` or ``minimize``.
-        sampler, pruner: of Optuna; its defaults where None.
+        sampler, pruner: of Optuna; its defaults if None.
 
     Attributes:
         created: whether this process made it.
@@ -76,7 +76,7 @@ class TrialStore:
     def claim(
         self, limit: int | None, distributions: Mapping[str, BaseDistribution] | None = None
     ) -> Trial | None:
-        """A trial to session on; None where there is nothing to do.
+        """A trial to session on; None if there is nothing to do.
 
         Args:
             limit: number of trials that count; None takes only what was enqueued.

@@ -31,7 +31,7 @@ def map_chart(
         labels, predicted: int64 of shape (n,).
         ids: of the images.
         names: of the classes.
-        pictures: for each image the name of its picture on the page, empty where there is none.
+        pictures: for each image the name of its picture on the page, empty if there is none.
     """
     width, height = 1100.0, 560.0
     parts = []

@@ -17,7 +17,7 @@ def history_chart(
     """Values by epoch.
 
     Args:
-        lines: name to a value an epoch.
+        lines: name to one value per epoch.
         title: what is shown.
         marked: the epoch that was kept, counted from 1.
         start: value before the first epoch, of the probe; drawn as a level.
