@@ -300,7 +300,7 @@ def print_alarms(
         if FAULTS[name].spared and tally.of:
             rows.append([f"{name}, {strength:g}", str(tally), "of " + FAULTS[name].checks[0]])
             every.named, every.of = every.named + tally.named, every.of + tally.of
-    print_table("False alarms: named if nothing was planted", ["data", "checks", "which"], rows)
+    print_table("False alarms: named where nothing was planted", ["data", "checks", "which"], rows)
     print(f"\nIn all {every}, one per check and seed that could tell.")
 
 

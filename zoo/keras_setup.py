@@ -31,7 +31,7 @@ def import_keras() -> None:
         import keras
         import tensorflow as tf
 
-        tf.config.list_physical_devices()  # looks for a GPU, and complains where there is none
+        tf.config.list_physical_devices()  # looks for a GPU, and complains if there is none
     if keras.backend.backend() != "tensorflow":
         raise ZooError(
             f"zoo needs the TensorFlow backend of Keras, not {keras.backend.backend()}: "

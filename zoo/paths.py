@@ -37,7 +37,7 @@ def remove_abandoned(folder: Path, pattern: str = ".*") -> None:
     """Remove from a folder of the cache what killed processes left unfinished a day ago or longer.
 
     Args:
-        folder: of the cache; nothing happens where it is not there.
+        folder: of the cache; nothing happens if it is not there.
         pattern: of the names, as in ``Path.glob``.
     """
     for old in folder.glob(pattern):

@@ -68,7 +68,7 @@ class Settings:
         high=2**31 - 1,
     )
     near_duplicates: bool = _option(
-        True, "keep near copies of an image on one side of the split", group="data"
+        True, "keep near-duplicates of an image in the same split", group="data"
     )
 
     weights: str | None = _option(
@@ -127,7 +127,7 @@ class Settings:
         high=1000,
         auto="6; 40 from scratch",
     )
-    batch_size: int = _option(32, "images a step", group="training", low=1, high=4096)
+    batch_size: int = _option(32, "images per step", group="training", low=1, high=4096)
     learning_rate: float | None = _option(
         None,
         "peak learning rate",
@@ -243,7 +243,7 @@ class Settings:
     )
     flip: str = _option(
         "horizontal",
-        "mirroring that leaves the class as it is; part of every augmentation but none",
+        "label-preserving flips; part of every augmentation but none",
         group="regularization",
         choices=("none", "horizontal", "both"),
     )
@@ -280,7 +280,7 @@ class Settings:
 
     @property
     def head_penalties(self) -> tuple[float, float | None]:
-        """L1 and L2 on the head; L2 is None where it is to be chosen on validation."""
+        """L1 and L2 on the head; L2 is None if it is to be chosen on validation."""
         l1 = self.l1 if self.head_l1 is None else self.head_l1
         return l1, self.l2 if self.head_l2 is None else self.head_l2
 
@@ -306,7 +306,7 @@ class Option:
     auto: str
 
     def range(self) -> str:
-        """The range in words, empty where anything goes."""
+        """The range in words, empty if anything goes."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         if self.low is None:
@@ -380,7 +380,7 @@ def set_words(values: Mapping[str, Any], owner: str = "") -> list[str]:
 
     Args:
         values: setting to value.
-        owner: the backbone that they are of, in ``zoo benchmark``; of all where empty.
+        owner: the backbone that they are of, in ``zoo benchmark``; of all if empty.
     """
     words = []
     for name, value in values.items():

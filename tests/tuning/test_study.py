@@ -238,7 +238,7 @@ def test_ctrl_c_ends_the_trial_and_failures_do_not_end_a_sweep(
     process.send_signal(signal.SIGINT)
     out, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
-    assert "stopped before a trial was completed; the same command goes on" in said
+    assert "stopped before a trial was completed; the same command continues" in said
     rows = (tmp_path / "runs/studies/g/trials.jsonl").read_text().splitlines()
     assert json.loads(rows[0])["state"] == "interrupted"
     code, out, said = zoo_command(*call)

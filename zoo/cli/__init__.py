@@ -1,4 +1,4 @@
-"""The command line: one module a command, and nothing heavy imported until a command runs."""
+"""The command line: one module per command, and nothing heavy imported until a command runs."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ jobs_option = click.option(
     default=1,
     show_default=True,
     metavar="J",
-    help="Trainings at a time on this machine.",
+    help="Runs at a time on this machine.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 

@@ -49,7 +49,7 @@ def _method(found: Mapping[str, Any], run: Run) -> str:
     if found["method"] == "best":
         lines.append(f"        so this run is {found['members'][0]} alone")
     if found["dropped"]:
-        lines.append(f"without {', '.join(found['dropped'])}: no say, and not kept")
+        lines.append(f"without {', '.join(found['dropped'])}: zero weight, not kept")
     return "\n".join(lines)
 
 

@@ -16,7 +16,7 @@ _TITLES = {"oof": "out-of-fold", "val": "validation", "test": "test"}
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    """A row a metric and a column a split, each value with its 95% interval."""
+    """One row per metric and one column per split, each value with its 95% interval."""
     splits = [s for s in _ORDER if s in metrics]
     count = {s: next(iter(metrics[s].values()))["n"] for s in splits}
     headers = ["", *[f"{_TITLES[s]} (n={count[s]})" for s in splits]]

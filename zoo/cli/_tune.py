@@ -74,7 +74,7 @@ def show(study: Study, as_json: bool) -> None:
     """
     interrupted = study.stopped.startswith("stopped")
     if interrupted and not (study.ranked() or study.ranked("probe")):
-        click.echo("stopped before a trial was completed; the same command goes on", err=True)
+        click.echo("stopped before a trial was completed; the same command continues", err=True)
     else:
         _print(study, as_json)
     if interrupted:
@@ -112,7 +112,7 @@ def _parts(study: Study) -> list[str]:
         parts.append(f"run {run.name}, of trial {number}\n{metrics_table(run.metrics)}")
     lines = [f"page  {printable(str(study.path / 'study.html'))}"]
     if study.stopped:
-        lines.insert(0, f"{study.stopped}: the same command goes on")
+        lines.insert(0, f"{study.stopped}: the same command continues")
     if not study.runs:
         config = study.path / "best.json"
         lines.append(f"next  zoo finetune --config {printable(str(config))} --refit")

@@ -21,7 +21,8 @@ def verdict(against: Mapping[str, Any], heading: str) -> str:
     return (
         f"{heading}, paired:\n"
         f"  accuracy {against['accuracy']:+.3f}: {words(against['by_accuracy'])} "
-        f"(right alone: {against['only_first']} and {against['only_second']} images, "
+        f"(correct where the other is wrong: {against['only_first']} and "
+        f"{against['only_second']} images, "
         f"McNemar p = {against['p_value']:.2g})\n"
         f"  log loss {against['log_loss']:+.3f} [{against['low']:+.3f}, {against['high']:+.3f}]: "
         f"{words(against['by_log_loss'])} (paired bootstrap)"

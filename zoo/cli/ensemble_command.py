@@ -42,7 +42,7 @@ from zoo.cli._common import RunNames, json_option, print_json, progress_for, run
     "--budget-ms",
     type=float,
     metavar="MS",
-    help="Keep to members that take at most MS milliseconds an image together.",
+    help="Keep to members that take at most MS milliseconds per image together.",
 )
 @click.option(
     "--measure", is_flag=True, help="Time the members on this machine first (loads the networks)."

@@ -89,7 +89,7 @@ def command(
             **settings,
         )
     except KeyboardInterrupt:
-        click.echo("stopped; `zoo finetune --resume` goes on from the last full epoch", err=True)
+        click.echo("stopped; `zoo finetune --resume` continues from the last full epoch", err=True)
         sys.exit(130)
     if as_json:
         print_json({"run": run.name, "path": str(run.path), "metrics": run.metrics})

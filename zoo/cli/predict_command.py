@@ -41,7 +41,7 @@ def command(
 ) -> None:
     """Predict images with a finished run.
 
-    IMAGES are files or folders. Files that are no usable images are named on standard error.
+    IMAGES are files or folders. Files that are not usable images are named on standard error.
     """
     import zoo
     from zoo.progress import Progress, for_terminal

@@ -29,8 +29,8 @@ def command(
     """Write the report of a run as one HTML file, or compare several.
 
     Of one run: metrics, findings of `zoo diagnose`, classes, mistakes with their pictures,
-    confidence, curves, a map of the images. Of several: metrics beside each other, whether one is
-    better, and the images that only one of them gets right. The file needs nothing beside it.
+    confidence, curves, a map of the images. Of several: metrics side by side, whether one is
+    better, and the images that only one of them gets right. The file is self-contained.
 
     \b
     Examples:

@@ -16,7 +16,7 @@ from zoo.cli._common import json_option, print_json, runs_option, table
 def command(runs_dir: str | None, as_json: bool) -> None:
     """List the runs: backbone or ensemble, data, test accuracy.
 
-    Interrupted runs are listed last; `zoo finetune --resume --name RUN` goes on with one.
+    Interrupted runs are listed last; `zoo finetune --resume --name RUN` continues one.
     """
     from zoo import paths
     from zoo.errors import ZooError

@@ -17,7 +17,7 @@ from zoo.cli._tune import show, study_options
     "--data", type=DataSource(), metavar="SRC", help="As of `zoo finetune`.  [default: elpv]"
 )
 @click.option(
-    "--trials", type=int, default=20, show_default=True, metavar="N", help="Trainings in all."
+    "--trials", type=int, default=20, show_default=True, metavar="N", help="Trials in total."
 )
 @click.option(
     "--head-trials",
@@ -33,7 +33,7 @@ from zoo.cli._tune import show, study_options
     "--prune/--no-prune",
     default=True,
     show_default=True,
-    help="Stop trainings that are in the lower third after an epoch.",
+    help="Stop trials that are in the lower third after an epoch.",
 )
 @click.option(
     "--refit/--no-refit",
@@ -55,7 +55,7 @@ def command(
 
     The head's penalties and class weights are settled first, on frozen features, at about a second
     a trial; the best of them are fine-tuned with varying other settings (TPE, with pruning). Test
-    images are predicted once, by the run at the end. The same command goes on with an interrupted
+    images are predicted once, by the run at the end. The same command continues an interrupted
     study, and joins one that runs on another machine.
 
     \b

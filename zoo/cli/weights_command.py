@@ -79,7 +79,7 @@ def fetch(variants: tuple[str, ...], width: float | None, size: int | None, as_j
 def verify(as_json: bool) -> None:
     """Compare the files on this machine with their published checksums.
 
-    Exit code 2 where one differs.
+    Exit code 2 if one differs.
     """
     import backbones
 

@@ -45,7 +45,7 @@ class Channel:
         self._answers.flush()
 
     def epoch(self, row: Mapping[str, float]) -> None:
-        """Report an epoch and wait for the order to go on.
+        """Report an epoch and wait for the order to continue.
 
         Raises:
             Stopped: the order is to stop.

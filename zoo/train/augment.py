@@ -226,7 +226,7 @@ def training_dataset(
     Args:
         images: what is trained on.
         policy: what is done to it.
-        batch_size: images a batch.
+        batch_size: images per batch.
         seed: everything random follows from it.
         skip: epochs that are over already.
 
@@ -285,7 +285,7 @@ def _augmenter(policy: Policy, size: int) -> Any:
         x = pixels
         for layer in layers:
             x = layer(x)
-        x = tf.cast(x, tf.float32)  # where there is no layer
+        x = tf.cast(x, tf.float32)  # if there is no layer
         if len(mixers) == 2:
             x, targets = tf.cond(
                 tf.random.uniform(()) < 0.5,

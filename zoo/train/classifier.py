@@ -58,7 +58,7 @@ def make_classifier(
 
     Args:
         backbone: built backbone.
-        head: fitted probe to start from; a new random head on raw features where None.
+        head: fitted probe to start from; a new random head on raw features if None.
         classes: number of classes.
         dropout: rate before the head, while training.
     """

@@ -68,7 +68,7 @@ def stored_features(prepared: Prepared, name: str, digest: str, dtype: str) -> L
         dtype: that it computed in.
 
     Returns:
-        float32 of shape (n, d), or None where they are not there.
+        float32 of shape (n, d), or None if they are not there.
     """
     file = _place(prepared, name, digest, dtype)
     return rows_of(file, prepared.rows) if _is_stored(file, len(prepared.pixels)) else None

@@ -41,7 +41,7 @@ class Hyperparameters:
 
     Attributes:
         epochs: number of epochs.
-        batch_size: images a step.
+        batch_size: images per step.
         learning_rate: peak.
         optimizer: its name.
         layer_decay: rate of a block relative to the block above it.
@@ -107,7 +107,7 @@ class State:
         next_epoch: first epoch that is still to do, from 0.
         best_epoch: epoch of the best validation loss, from 1; 0 is the start, before any epoch.
         best_loss: that loss.
-        history: a row an epoch.
+        history: one row per epoch.
     """
 
     next_epoch: int
@@ -153,9 +153,9 @@ def fit(
         images: training images.
         judge: images that every epoch is judged by, or when to end without any.
         plan: how to train.
-        start_loss: validation loss of the weights it starts with, or infinity where they are
+        start_loss: validation loss of the weights it starts with, or infinity if they are
             random and must not be kept.
-        checkpoint: file to go on from where it exists, written after every epoch.
+        checkpoint: file to continue from where it exists, written after every epoch.
         progress: shows the steps.
         name: of the step.
         watch: called with the row of every epoch that is done; what it raises ends the training.

@@ -59,13 +59,13 @@ def finetune(
     Args:
         backbone: a family (``efficientnet``, ``resnet``, ``mobilenet``, ``cnn``) or variant; or
             ``hub:`` and the URL, folder or ``.tar.gz`` of an image module of TF Hub.
-        data: see :func:`zoo.data.sources.scan`; the built-in ``elpv`` where None.
-        name: of the run; variant, data and a number where None.
-        runs_dir: folder of the runs; ``ZOO_RUNS`` or ``./runs`` where None.
+        data: see :func:`zoo.data.sources.scan`; the built-in ``elpv`` if None.
+        name: of the run; variant, data and a number if None.
+        runs_dir: folder of the runs; ``ZOO_RUNS`` or ``./runs`` if None.
         config: settings from a ``.toml``, ``.yaml`` or ``.json`` file, or a ``run.json``.
-        resume: go on with the interrupted run of this name, or the last interrupted one.
+        resume: continue the interrupted run of this name, or the last interrupted one.
         study: the search that the settings come from, for the record.
-        progress: shows the steps; silent where None.
+        progress: shows the steps; silent if None.
         **settings: see :class:`zoo.settings.Settings`.
 
     Returns:
@@ -79,7 +79,7 @@ def finetune(
         name, resolved = _interrupted(
             name, runs_dir, given_settings(backbone, data, config, settings)
         )
-        progress.say(f"going on with run {name}")
+        progress.say(f"continuing run {name}")
     else:
         resolved = resolve(collect_settings(backbone, data, config, settings, progress))
         name = name or _free_name(resolved, runs_dir)
@@ -110,7 +110,7 @@ def fetch_weights(resolved: ResolvedPlan, progress: Progress) -> None:
     """Fetch published weights that are not here yet, or say why not, before anything slow begins.
 
     Raises:
-        BackboneError: they cannot be had.
+        BackboneError: they cannot be loaded.
     """
     spec = resolved.spec
     if resolved.weights == "imagenet" and spec.files:
@@ -120,7 +120,7 @@ def fetch_weights(resolved: ResolvedPlan, progress: Progress) -> None:
 def _interrupted(
     name: str | None, runs_dir: str | Path | None, given: Mapping[str, Any]
 ) -> tuple[str, ResolvedPlan]:
-    """Name and settings of the run to go on with."""
+    """Name and settings of the run to continue with."""
     there = unfinished(runs_dir)
     if name is None and not there:
         raise ZooError("there is no unfinished run to resume: start one without --resume")
@@ -242,7 +242,7 @@ def _train_folds(
     """A member for each fold, and out-of-fold probabilities of all rows that are not test rows.
 
     Each member chooses (early stopping, penalty, temperature) on validation rows of its own, cut
-    from its training rows, so that its held-out fold has no say in it.
+    from its training rows, so that its held-out fold does not influence it.
     """
     settings, data = inputs.resolved.settings, inputs.data
     members, oof = [], np.zeros((len(data.catalog), inputs.classes), np.float32)

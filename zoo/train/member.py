@@ -85,7 +85,7 @@ class Member:
         temperature: fitted on its validation rows.
         best_epoch: of fine-tuning; 0 for the probe.
         stages: what each stage reached on validation, for the record.
-        history: a row an epoch.
+        history: one row per epoch.
     """
 
     classifier: Classifier
@@ -138,7 +138,7 @@ def build_backbone(resolved: ResolvedPlan) -> Backbone:
     """The backbone with its weights; random ones follow from the seed.
 
     Raises:
-        BackboneError: the weights cannot be had or do not fit.
+        BackboneError: the weights cannot be loaded or do not fit.
     """
     import keras
 
@@ -271,7 +271,7 @@ def refit_member(
 
 
 def _geometric_mean(values: Sequence[float]) -> float:
-    """Geometric mean; 0 where one is."""
+    """Geometric mean; 0 if one is."""
     return float(np.exp(np.mean(np.log(values)))) if min(values) > 0 else 0.0
 
 

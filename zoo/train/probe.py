@@ -114,7 +114,7 @@ def fit_head(
         features: float32 of shape (n, d).
         targets: float32 of shape (n, k), rows sum to one.
         l1, l2: strength of the penalties on the kernel, at least 0.
-        sample_weight: float of shape (n,), mean 1; uniform where None.
+        sample_weight: float of shape (n,), mean 1; uniform if None.
         start: head to start from, for instance the next stronger ``l2``; it also gives the
             standardization.
 

@@ -27,7 +27,7 @@ COLUMNS = (
 
 
 def write_history(path: Path, histories: Mapping[int, History]) -> None:
-    """A row an epoch; folds are numbered from 1, a training of its own or a refit is fold 0.
+    """One row per epoch; folds are numbered from 1, a training of its own or a refit is fold 0.
 
     A refit without folds has the training that was judged by validation as fold 1.
 
