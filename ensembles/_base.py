@@ -108,7 +108,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
         return np.flatnonzero(weights).tolist()
 
     def restricted(self, members: Sequence[int]) -> Combiner:
-        """The same combination of some members only; the others must have no say."""
+        """The same combination of some members only; the others must have zero weight."""
         self.check_fitted()
         part = copy.deepcopy(self)
         part.n_members_ = len(members)
@@ -154,13 +154,13 @@ def stacked(tables: Predictions, classes: np.ndarray | None = None) -> np.ndarra
 
     Args:
         tables: see :class:`Combiner`.
-        classes: order of the columns of tables; that of the first one where None.
+        classes: order of the columns of tables; that of the first one if None.
 
     Raises:
-        EnsembleError: no members, shapes that differ, values that are no probabilities.
+        EnsembleError: no members, shapes that differ, values that are not probabilities.
     """
     if isinstance(tables, PredictionTable):
-        raise EnsembleError("give a list of members' predictions, also where there is one member")
+        raise EnsembleError("give a list of members' predictions, even if there is only one")
     if len(tables) == 0:
         raise EnsembleError("no members are given: give the predictions of at least one")
     kinds = {isinstance(table, PredictionTable) for table in tables}

@@ -26,7 +26,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         labels: int64 of shape (n,).
 
     Returns:
-        T; 1 where there is no sample, or a logit is not finite.
+        T; 1 if there is no sample, or a logit is not finite.
     """
     rows = enough(len(labels))
     z, y = logits[rows].astype(np.float64), labels[rows]

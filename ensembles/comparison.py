@@ -85,7 +85,7 @@ def compare(first: PredictionTable, second: PredictionTable, seed: int = 0) -> C
 
 
 def in_words(gain: float, clear: bool) -> str:
-    """``better`` or ``worse`` where a gain is clear, ``not distinguishable`` where it is not."""
+    """``better`` or ``worse`` if a gain is clear, else ``not distinguishable``."""
     if not clear:
         return "not distinguishable"
     return "better" if gain > 0 else "worse"
@@ -100,7 +100,7 @@ def is_clear(n: int, low: float, high: float) -> bool:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Two-sided exact p-value that either of two is right alone equally often."""
+    """Two-sided exact p-value of the hypothesis that both are equally accurate (McNemar)."""
     total = only_first + only_second
     if not total:
         return 1.0
@@ -108,7 +108,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def paired_interval(difference: np.ndarray, seed: int) -> tuple[float, float]:
-    """95% interval of the mean of differences, one a sample, by the percentile bootstrap.
+    """95% interval of the mean of differences, one per sample, by the percentile bootstrap.
 
     Args:
         difference: float of shape (n,).

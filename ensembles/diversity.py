@@ -21,10 +21,10 @@ class Diversity:
         double_fault: float64 of shape (m, m): share of samples that both get wrong (Giacinto and
             Roli 2001); on the diagonal a member's own error rate.
         overlap: float64 of shape (m, m): of the samples that at least one of the two gets wrong,
-            the share that both do (Jaccard index); 1 where neither errs.
+            the share that both do (Jaccard index); 1 if neither errs.
         losses: float64 of shape (m,): each member's log loss.
         contributions: float64 of shape (m,): how much the log loss of the plain mean would rise
-            without the member; negative where it would fall.
+            without the member; negative if it would fall.
         unsolved: share of samples that all members get wrong.
     """
 
@@ -41,7 +41,7 @@ class Diversity:
 
         Args:
             tables: predictions of at least 2 members.
-            y: int of shape (n,); that of the tables where None.
+            y: int of shape (n,); that of the tables if None.
 
         Raises:
             EnsembleError: tables that do not fit each other, or fewer than two.

@@ -48,7 +48,7 @@ class Ensemble(Combiner):
     (Rahaman and Thiery 2021, arXiv 2007.08792).
 
     Args:
-        combiner: an unfitted combiner; :class:`SoftVoting` where None.
+        combiner: an unfitted combiner; :class:`SoftVoting` if None.
         calibrate: whether temperatures are fitted; 1 otherwise.
 
     Attributes:
@@ -99,7 +99,7 @@ class Ensemble(Combiner):
         return self.combiner_.used()
 
     def restricted(self, members: Sequence[int]) -> Ensemble:
-        """The same with some members only; the others must have no say."""
+        """The same with some members only; the others must have zero weight."""
         self.check_fitted()
         part = copy.copy(self)
         part.n_members_ = len(members)

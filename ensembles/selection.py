@@ -129,7 +129,7 @@ def frugal(
     Args:
         probabilities: of shape (m, n, k), of samples that no member was fitted on.
         labels: int64 of shape (n,).
-        costs: of each member, for instance milliseconds an image; 1 each where None.
+        costs: of each member, for instance milliseconds per image; 1 each if None.
         within: take the smallest set whose loss is at most this above the lowest, in nats.
         budget: look only at sets of at most this cost.
         calibrate: judge the mean at its best temperature; that of many members is too cautious.

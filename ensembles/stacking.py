@@ -23,13 +23,14 @@ class Stacking(Combiner):
     the members' mean probability.
 
     Args:
-        C: inverse strength of the penalty as in scikit-learn; chosen by cross-validation where
+        C: inverse strength of the penalty as in scikit-learn; chosen by cross-validation if
             None.
         folds: of that cross-validation.
 
     Attributes:
         C_: the strength taken.
-        coef_: float64 of shape (k, m * k), row a class, column a member's log-probability.
+        coef_: float64 of shape (k, m * k), one row per class, one column per log-probability
+            of a member.
         intercept_: float64 of shape (k,).
         present_: bool of shape (k,), which classes occur in ``y``.
     """
@@ -51,7 +52,7 @@ class Stacking(Combiner):
     def _chosen(
         self, probabilities: np.ndarray, features: np.ndarray, labels: np.ndarray, fold: np.ndarray
     ) -> float:
-        """The strength of lowest cross-validated log loss; the smallest where there is one fold."""
+        """The strength of lowest cross-validated log loss; the smallest if there is one fold."""
         losses = np.zeros(len(GRID))
         numbers = np.unique(fold)
         for number in numbers if len(numbers) > 1 else ():

@@ -30,7 +30,7 @@ class PredictionTable:
             of one patient); None if all are independent. Folds and resampling keep them together.
 
     Raises:
-        EnsembleError: shapes that do not fit, repeated ids, or values that are no probabilities.
+        EnsembleError: shapes that do not fit, repeated ids, or values that are not probabilities.
     """
 
     ids: np.ndarray
@@ -47,7 +47,7 @@ class PredictionTable:
             if values.dtype.kind != "U":
                 object.__setattr__(self, name, values.astype(np.str_))
         if (self.ids.ndim, self.classes.ndim) != (1, 1):
-            raise EnsembleError("a prediction table needs one id a sample and one name a class")
+            raise EnsembleError("a prediction table needs one id per sample and one name per class")
         if self.labels.dtype.kind not in "iu" or self.probabilities.dtype.kind != "f":
             raise EnsembleError(
                 f"a prediction table needs whole numbers as labels and floating-point "
@@ -164,7 +164,7 @@ def align(
 
     Args:
         tables: at least one.
-        names: of the members, for messages; numbered where None.
+        names: of the members, for messages; numbered if None.
 
     Raises:
         EnsembleError: the tables are of other data, another split, other classes, other samples,
@@ -238,7 +238,7 @@ def _like(first: PredictionTable, other: PredictionTable, a: str, b: str) -> Pre
 
 
 def _order(wanted: np.ndarray, given: np.ndarray, a: str, b: str, what: str) -> np.ndarray | None:
-    """Places of the wanted names among the given ones; None where they are the same already."""
+    """Places of the wanted names among the given ones; None if they are the same already."""
     if np.array_equal(wanted, given):
         return None
     for names, others, who, whom in ((wanted, given, a, b), (given, wanted, b, a)):

@@ -39,7 +39,7 @@ class SoftVoting(_FixedWeights):
     """The mean of the members' probabilities, also called the linear opinion pool.
 
     Args:
-        weights: one a member, not negative, not all zero; equal where None.
+        weights: one per member, not negative, not all zero; equal if None.
 
     Attributes:
         weights_: float64 of shape (m,), sums to one.
@@ -52,7 +52,7 @@ class GeometricVoting(_FixedWeights):
     A member that is sure that a class is wrong has more say than in the arithmetic mean.
 
     Args:
-        weights: one a member, not negative, not all zero; equal where None.
+        weights: one per member, not negative, not all zero; equal if None.
 
     Attributes:
         weights_: float64 of shape (m,), sums to one.

@@ -82,9 +82,9 @@ INVALID = {
     "negative": ({"probabilities": np.tile(np.float32([1.5, -0.5]), (3, 1))}, "not negative"),
     "sum is not one": ({"probabilities": np.full((3, 2), 0.6, np.float32)}, "sum to 1"),
     "probabilities of text": ({"probabilities": np.full((3, 2), "0.5")}, "floating-point"),
-    "ids in a column": ({"ids": FIELDS["ids"][:, None]}, "one id a sample"),
-    "one id alone": ({"ids": np.array("a")}, "one id a sample"),
-    "classes in a row": ({"classes": FIELDS["classes"][None]}, "one name a class"),
+    "ids in a column": ({"ids": FIELDS["ids"][:, None]}, "one id per sample"),
+    "one id alone": ({"ids": np.array("a")}, "one id per sample"),
+    "classes in a row": ({"classes": FIELDS["classes"][None]}, "one name per class"),
 }
 
 

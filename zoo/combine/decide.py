@@ -31,7 +31,7 @@ class Request:
         weights: of the members, for ``soft`` and ``geometric``.
         calibrate: whether temperatures are fitted.
         tolerance: keep the fewest members whose log loss is at most this above the lowest.
-        budget_ms: keep to members that take at most this many milliseconds an image together.
+        budget_ms: keep to members that take at most this many milliseconds per image together.
 
     Raises:
         ZooError: an unknown method, or options that exclude each other or are out of range.
@@ -73,11 +73,11 @@ class Decision:
         method: what combines them.
         ensemble: fitted on all of ``members``.
         held_out: probabilities for the samples it was fitted on, each by a fit without its fold.
-        reason: why this method, in words; empty where it was asked for.
+        reason: why this method, in words; empty if it was asked for.
         losses: method to cross-validated log loss, of all that were tried.
         calibration: name to ``{"raw", "calibrated"}``, of every member and of the combination;
-            empty where nothing is scaled.
-        dropped: names of the members that have no say.
+            empty if nothing is scaled.
+        dropped: names of the members that have zero weight.
     """
 
     members: Members
@@ -94,7 +94,7 @@ def decide(given: Members, request: Request) -> Decision:
     """Choose members and method, and fit.
 
     Which members are kept within limits is chosen on all images that there are, so that the losses
-    shown for those that are left are a little too good, as is the choice among methods.
+    shown for those that are left are slightly optimistic, as is the choice among methods.
 
     Raises:
         ZooError, EnsembleError: weights that do not fit, a budget that nothing fits, members whose
@@ -127,7 +127,7 @@ def decide(given: Members, request: Request) -> Decision:
 
 
 def _affordable(members: Members, request: Request, calibrate: bool) -> Sequence[int]:
-    """Numbers of the members to combine, all where no limit is set."""
+    """Numbers of the members to combine, all if no limit is set."""
     if request.tolerance is None and request.budget_ms is None:
         return range(len(members.runs))
     costs = [run.milliseconds for run in members.runs]
@@ -141,7 +141,7 @@ def _affordable(members: Members, request: Request, calibrate: bool) -> Sequence
     if request.budget_ms is not None and min(known) > request.budget_ms:
         raise ZooError(
             f"no member fits --budget-ms {request.budget_ms:g}: the fastest takes {min(known):.3g} "
-            f"ms an image"
+            f"ms per image"
         )
     found = frugal(
         members.probabilities,
@@ -155,7 +155,7 @@ def _affordable(members: Members, request: Request, calibrate: bool) -> Sequence
 
 
 def _method(members: Members, request: Request) -> tuple[Combiner | None, str]:
-    """The combiner, None where it is to be chosen, and why; no reason where it was asked for."""
+    """The combiner, None if it is to be chosen, and why; no reason if it was asked for."""
     few = len(members.labels) < _FEWEST
     if len(members.runs) == 1:
         return BestMember(), f"within these limits {members.names[0]} is best alone"

@@ -59,11 +59,11 @@ def ensemble(
         weights: of the members, for ``soft`` and ``geometric``.
         calibrate: scale temperatures, of the members and of their combination.
         tolerance: keep the fewest members whose log loss is at most this above the lowest, in nats.
-        budget_ms: keep to members that take at most this many milliseconds an image together.
+        budget_ms: keep to members that take at most this many milliseconds per image together.
         measure: time the members' networks on this machine, now.
-        name: of the run; ``ensemble``, data and a number where None.
-        runs_dir: folder of the runs; ``ZOO_RUNS`` or ``./runs`` where None.
-        progress: shows the steps; silent where None.
+        name: of the run; ``ensemble``, data and a number if None.
+        runs_dir: folder of the runs; ``ZOO_RUNS`` or ``./runs`` if None.
+        progress: shows the steps; silent if None.
 
     Raises:
         ZooError, EnsembleError: one sentence that says what is wrong.

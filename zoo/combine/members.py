@@ -23,7 +23,7 @@ class Members:
     Attributes:
         runs: at least one.
         split: what there is to learn from: ``oof`` where all runs have it, else ``val``.
-        tables: of that split, one a run.
+        tables: of that split, one per run.
     """
 
     runs: list[Run]

@@ -121,7 +121,7 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
 
 
 def value(name: str, labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """One metric without its interval; nan where it is not defined.
+    """One metric without its interval; nan if it is not defined.
 
     Args:
         name: a key of ``zoo.evaluate.labels.LABELS``.
@@ -145,7 +145,7 @@ def evaluate(
         seed: of the bootstrap.
 
     Returns:
-        Metric to ``{"value", "low", "high", "n"}``; None where a value is not defined, such as the
+        Metric to ``{"value", "low", "high", "n"}``; None if a value is not defined, such as the
         AUC of one class.
     """
     n = len(labels)

@@ -29,7 +29,7 @@ class Prediction:
         files: of shape (n,), in the order asked for.
         probabilities: float32 of shape (n, k), rows sum to one.
         classes: the k class names, in the order of the columns.
-        bad: file and reason of each one that is no usable image.
+        bad: file and reason of each one that is not a usable image.
     """
 
     files: tuple[Path, ...]

@@ -105,7 +105,7 @@ def predictor(run: Run) -> Predictor:
 
 
 def milliseconds(predict: Predictor) -> float:
-    """Wall milliseconds an image on this machine, in full batches, images decoded beforehand."""
+    """Wall milliseconds per image on this machine, in full batches, images decoded beforehand."""
     rng = np.random.default_rng(0)
     images = {
         (size, resize): rng.integers(0, 256, (BATCH, size, size, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""What a run keeps of its predictions: a table a split, and the metrics of all."""
+"""What a run keeps of its predictions: one table per split, and the metrics of all."""
 
 from __future__ import annotations
 
