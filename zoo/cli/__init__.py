@@ -20,7 +20,7 @@ _COMMANDS = {
     "sweep": "Train with every combination of some settings.",
     "ensemble": "Combine finished runs into one that is better.",
     "benchmark": "Compare backbones, recipes and ensembles over seeds.",
-    "diagnose": "Say why a run is not good enough, and what to do.",
+    "diagnose": "Find out why a run is not better, and what to do.",
     "report": "Write the report of a run, or compare runs, as one HTML file.",
     "predict": "Predict images with a finished run.",
     "list": "List the backbones.",
@@ -60,7 +60,7 @@ class _Lazy(click.Group):
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="zoo")
 def cli() -> None:
-    """From a folder of images to trained, honestly evaluated and combined classifiers.
+    """From a folder of images to trained, evaluated and combined classifiers.
 
     Start with `zoo finetune efficientnet --data FOLDER`, where FOLDER holds a folder of images for
     each class.

@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     help="Write the page of zoo report, too.  [default: report; with --json only for --output]",
 )
 @click.option(
-    "--output", metavar="FILE", help="Of the page.  [default: reports/NAME.html beside the run]"
+    "--output",
+    metavar="FILE",
+    help="Path of the report.  [default: reports/NAME.html in the runs folder]",
 )
 @json_option
 def command(
@@ -57,13 +59,13 @@ def command(
     output: str | None,
     as_json: bool,
 ) -> None:
-    """Say why a run is not good enough, and what to do.
+    """Find out why a run is not better, and what to do.
 
-    Looks for wrong labels, classes that are confused, rare classes that lose, over- and
-    underfitting, a bad learning rate, number of epochs or patience, too few images, unusable and
-    blurred files, wrong values or channels, copies across splits, drift between training and test,
-    and shortcuts. Worst first. The same with pictures is written as one HTML file, see
-    `zoo report`.
+    Looks for wrong labels, classes that are confused with each other, low recall from class
+    imbalance, over- and underfitting, an unsuitable learning rate, number of epochs or patience,
+    too few images, unusable and blurred files, wrong pixel values or channel order, copies across
+    splits, drift between training and test images, and shortcuts. The worst finding comes first.
+    The same with pictures is written as one HTML file, see `zoo report`.
 
     \b
     Examples:

@@ -65,7 +65,7 @@ def command(
     """Combine finished runs into one that is better.
 
     Works on stored predictions: no network runs, except for --method soup and --measure. Everything
-    is decided on validation, or on out-of-fold predictions where all members have them; the test
+    is decided on validation, or on out-of-fold predictions if all members have them; the test
     predictions are read once.
 
     \b
@@ -74,14 +74,14 @@ def command(
       weighted   weights of lowest log loss     greedy     selection with replacement, bagged
       stack      logistic regression on top     vote       majority
       soup       mean of weights: one network, for members of one backbone
-      auto       the simplest that cross-validation cannot tell from the best
+      auto       the simplest that is not distinguishable from the best
 
     \b
     Examples:
       zoo ensemble --members a,b,c
       zoo ensemble --members a,b,c --method soft --weights 2,1,1
-      zoo ensemble --members a,b,c,d,e --tolerance 0.002    # the fewest that do
-      zoo ensemble --members a,b,c --budget-ms 20          # the best that is fast enough
+      zoo ensemble --members a,b,c,d,e --tolerance 0.002    # fewest members
+      zoo ensemble --members a,b,c --budget-ms 20          # at most 20 ms per image
     """
     import zoo
 

@@ -14,7 +14,9 @@ from zoo.cli._common import RunName, json_option, print_json, printable, progres
 @click.argument("names", metavar="RUN...", type=RunName(), nargs=-1, required=True)
 @runs_option
 @click.option(
-    "--output", metavar="FILE", help="File or folder.  [default: reports/NAME.html beside the run]"
+    "--output",
+    metavar="FILE",
+    help="File or folder to write to.  [default: reports/NAME.html in the runs folder]",
 )
 @click.option(
     "--diagnose/--no-diagnose",
@@ -30,7 +32,7 @@ def command(
 
     Of one run: metrics, findings of `zoo diagnose`, classes, mistakes with their pictures,
     confidence, curves, a map of the images. Of several: metrics side by side, whether one is
-    better, and the images that only one of them gets right. The file is self-contained.
+    better, and the images that only one of them classifies correctly. The file is self-contained.
 
     \b
     Examples:

@@ -53,10 +53,10 @@ def command(
 ) -> None:
     """Search for the best settings on validation images, and train a run with them.
 
-    The head's penalties and class weights are settled first, on frozen features, at about a second
-    a trial; the best of them are fine-tuned with varying other settings (TPE, with pruning). Test
-    images are predicted once, by the run at the end. The same command continues an interrupted
-    study, and joins one that runs on another machine.
+    The head's penalties and class weights are searched first, on frozen features (about one second
+    per trial). Then networks are fine-tuned from the best heads, with other settings proposed by
+    TPE, with pruning. Test images are predicted once, by the run at the end. The same command
+    continues an interrupted study, and joins one that runs on another machine.
 
     \b
     Examples:

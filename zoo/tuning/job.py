@@ -69,7 +69,7 @@ def tune(
 ) -> Study:
     """Search for the best settings on validation images, and train a run with them.
 
-    Penalties of the head and class weights are settled first, on frozen features, where a trial
+    Penalties of the head and class weights are searched first, on frozen features, where a trial
     takes about a second; the best of them are then fine-tuned with varying other settings (TPE,
     Bergstra et al. 2011, as in Optuna). The same call continues a study that was interrupted,
     and joins one that runs on another machine. Trials see no test images.

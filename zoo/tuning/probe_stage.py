@@ -1,4 +1,4 @@
-"""Cheap first: penalties of the head and class weights, settled on frozen features.
+"""Cheap first: penalties of the head and class weights, searched on frozen features.
 
 A trial is a convex fit of about a second, in this process and without TensorFlow; the backbone runs
 once, before the first.

@@ -27,7 +27,7 @@ from zoo.train.plan import ResolvedPlan, resolve
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-# settled on frozen features, where a trial takes about a second
+# searched on frozen features, where a trial takes about a second
 HEAD = ("head_l1", "head_l2", "class_weights")
 
 _ANY: dict[str, Any] = {
