@@ -2,13 +2,27 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from zoo.errors import ZooError, disk_errors, nearest
-from zoo.paths import cache_dir, new_file, new_folder, runs_dir
+from zoo.paths import (
+    MARK,
+    cache_dir,
+    claim_folder,
+    empty_folder,
+    is_marked,
+    mark,
+    new_file,
+    new_folder,
+    remove_abandoned,
+    remove_folder,
+    runs_dir,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -136,3 +150,122 @@ def test_a_full_device_gives_a_sentence():
 )
 def test_nearest_names_the_closest_or_lists_all(name, known, hint):
     assert nearest(name, known) == hint
+
+
+KEPT = {"notes.txt": b"precious", "deep/photo.jpg": b"\xff\xd8"}
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """A folder of the user."""
+    folder = tmp_path / "victim"
+    for name, content in KEPT.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*g")} | {
+        p.name: p.read_bytes() for p in folder.glob("*.txt")
+    }
+
+
+@pytest.mark.parametrize("make", [claim_folder, empty_folder])
+def test_a_folder_is_made_with_its_mark(make, tmp_path):
+    make(tmp_path / "deep" / "folder")
+    make(tmp_path / "deep" / "folder")
+    assert is_marked(tmp_path / "deep" / "folder")
+    assert names(tmp_path / "deep" / "folder") == [MARK]
+
+
+def test_an_empty_folder_is_taken(tmp_path):
+    claim_folder(tmp_path)
+    assert is_marked(tmp_path)
+
+
+@pytest.mark.parametrize("make", [claim_folder, empty_folder])
+@pytest.mark.parametrize("mark_is", ["missing", "empty", "other", "a link", "a folder"])
+def test_a_folder_of_the_user_stays(make, mark_is, foreign, tmp_path):
+    ours = tmp_path / "ours"
+    claim_folder(ours)
+    places = {
+        "empty": lambda mark: mark.touch(),
+        "other": lambda mark: mark.write_text("my zoo of animals"),
+        "a link": lambda mark: mark.symlink_to(ours / MARK),
+        "a folder": lambda mark: mark.mkdir(),
+        "missing": lambda mark: None,
+    }
+    places[mark_is](foreign / MARK)
+    assert not is_marked(foreign)
+    with pytest.raises(ZooError, match=r"was not made by zoo .*move it away"):
+        make(foreign)
+    remove_folder(foreign)
+    assert content(foreign) == KEPT
+
+
+@pytest.mark.parametrize("make", [claim_folder, empty_folder])
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_link_is_refused_whatever_it_leads_to(make, marked, foreign, tmp_path):
+    if marked:
+        mark(foreign)
+    link = tmp_path / "link"
+    link.symlink_to(foreign)
+    with pytest.raises(ZooError, match="is a link"):
+        make(link)
+    remove_folder(link)
+    assert link.is_symlink()
+    assert content(foreign) == KEPT
+
+
+@pytest.mark.parametrize("make", [claim_folder, empty_folder])
+@pytest.mark.parametrize("kind", ["file", "pipe", "dangling link", "link to itself"])
+def test_what_is_no_folder_is_refused(make, kind, tmp_path):
+    path = tmp_path / "x"
+    makers = {
+        "file": lambda: path.write_text("precious"),
+        "pipe": lambda: os.mkfifo(path),
+        "dangling link": lambda: path.symlink_to(tmp_path / "nowhere"),
+        "link to itself": lambda: path.symlink_to(path),
+    }
+    makers[kind]()
+    before = path.lstat()
+    with pytest.raises(ZooError, match=r"is a link|is a file"):
+        make(path)
+    remove_folder(path)
+    assert path.lstat() == before
+
+
+def test_a_link_within_a_folder_of_zoo_is_removed_and_not_followed(foreign, tmp_path):
+    folder = tmp_path / "ours"
+    claim_folder(folder)
+    (folder / "below").symlink_to(foreign)
+    (folder / "deep").mkdir()
+    (folder / "deep" / "link").symlink_to(foreign / "notes.txt")
+    empty_folder(folder)
+    assert names(folder) == [MARK]
+    (folder / "below").symlink_to(foreign)
+    remove_folder(folder)
+    assert not folder.exists()
+    assert content(foreign) == KEPT
+
+
+def test_only_old_leftovers_of_zoo_are_removed_from_the_cache(foreign, tmp_path):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    old = time.time() - 2 * 86_400
+    for name in (".git", ".zoo-mine", ".hidden"):
+        shutil.copytree(foreign, cache / name)
+    (cache / ".zoo-file.npy").write_bytes(b"half")
+    (cache / ".profile").write_text("precious")
+    for name in (".zoo-folder", ".zoo-new"):
+        claim_folder(cache / name)
+    (cache / ".zoo-link").symlink_to(foreign)
+    for path in cache.iterdir():
+        if path.name != ".zoo-new":
+            os.utime(path, (old, old), follow_symlinks=False)
+    remove_abandoned(cache)
+    assert names(cache) == [".git", ".hidden", ".profile", ".zoo-link", ".zoo-mine", ".zoo-new"]
+    assert content(cache / ".git") == KEPT
+    assert content(cache / ".zoo-mine") == KEPT
+    assert content(foreign) == KEPT

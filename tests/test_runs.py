@@ -112,7 +112,7 @@ def test_an_unfinished_run_is_gone_on_with_only_when_asked(folder):
     assert "--resume" in str(raised.value)
     assert str(folder / ".cnn-1.partial") in str(raised.value)
     with RunWriter("cnn-1", resume=True) as writer:
-        assert names(writer.path) == ["checkpoints", "run.json"]
+        assert names(writer.path) == [".zoo", "checkpoints", "run.json"]
         run = writer.complete()
     assert run.record == RECORD
     assert unfinished() == []
@@ -252,7 +252,7 @@ def test_a_run_is_opened_by_name_or_path(folder, tmp_path, monkeypatch):
 NOT_THERE = {
     "near": ("cnn1", "there is no run 'cnn1' in {folder}: did you mean 'cnn-1'?"),
     "far": ("qqqqqq", "there is cnn-1"),
-    "unfinished": ("half", "is not finished: go on with `zoo finetune --resume --name half`"),
+    "unfinished": ("half", "is not finished: continue with `zoo finetune --resume --name half`"),
     "empty": ("", "there is no run ''"),
 }
 
@@ -347,3 +347,69 @@ def test_reading_runs_imports_neither_keras_nor_the_ensembles(folder):
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.stdout == "cnn []\n", done.stderr
+
+
+@pytest.mark.parametrize("kind", ["link", "link to a run", "photos", "their run.json", "file"])
+def test_what_zoo_did_not_make_is_never_emptied(kind, folder, tmp_path):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "photo.jpg").write_bytes(b"precious")
+    place = folder / ".foo.partial"
+    folder.mkdir()
+    if kind.startswith("link"):
+        if "run" in kind:
+            (victim / "run.json").write_text(json.dumps(RECORD))
+        place.symlink_to(victim)
+    elif kind == "file":
+        place.write_text("precious")
+    else:
+        victim.rename(place)
+        victim = place
+        if "run" in kind:
+            (place / "run.json").write_text('{"kind": "ensemble", "runs": "of my marathon"}')
+    before = place.lstat()
+    with (
+        pytest.raises(ZooError, match=r"\.foo\.partial (is a|was not made)"),
+        RunWriter("foo") as writer,
+    ):
+        writer.write_record(RECORD)
+    assert unfinished() == []
+    assert (place.lstat().st_ino, place.lstat().st_mode) == (before.st_ino, before.st_mode)
+    assert kind == "file" or (victim / "photo.jpg").read_bytes() == b"precious"
+
+
+def test_an_interrupted_run_of_an_earlier_version_goes_on(folder):
+    place = folder / ".old.partial"
+    (place / "checkpoints").mkdir(parents=True)
+    (place / "run.json").write_text(json.dumps(RECORD))
+    assert unfinished() == ["old"]
+    with RunWriter("old", resume=True) as writer:
+        assert writer.read_record() == RECORD
+        assert writer.complete().record == RECORD
+    assert names(folder / "old") == ["run.json"]
+
+
+def test_a_dangling_link_takes_a_runs_name(folder, tmp_path):
+    folder.mkdir()
+    (folder / "foo").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ZooError, match="there is a run 'foo'"):
+        RunWriter("foo")
+
+
+@pytest.mark.parametrize("look", [finished, unfinished, lambda: open_run("a")])
+def test_a_folder_that_cannot_be_read_is_told(look, folder):
+    folder.mkdir(mode=0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(ZooError, match=r"runs cannot be read .*denied"):
+            look()
+    finally:
+        os.seteuid(user)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), DiskError("the disk is full")])
+def test_what_stays_of_a_run_is_told_with_the_command_that_goes_on(error, folder):
+    interrupt("cnn-1", error, saved=True)
+    assert error.__notes__ == ["continue with `zoo finetune --resume --name cnn-1`"]

@@ -29,7 +29,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_NO_ACCESS = {errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.ENOTDIR}
+_NO_ACCESS = {
+    errno.EACCES,
+    errno.EROFS,
+    errno.EPERM,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EINVAL,
+    errno.EILSEQ,
+}
 
 
 @contextlib.contextmanager
@@ -53,3 +64,19 @@ def disk_errors(where: object) -> Iterator[None]:
                 f"(ZOO_RUNS for runs, ZOO_CACHE for the cache)"
             ) from error
         raise
+
+
+@contextlib.contextmanager
+def read_errors(where: object) -> Iterator[None]:
+    """Turn a folder or file that cannot be read into a sentence.
+
+    Raises:
+        ZooError: no permission, another kind of file, or a name that the file system refuses.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ZooError(
+            f"{where} cannot be read ({error.strerror or error}): check that it exists and that "
+            f"you have permission"
+        ) from error

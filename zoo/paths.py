@@ -1,19 +1,26 @@
-"""Where runs and the cache lie, and how a file or folder appears there whole or not at all."""
+"""Where runs and the cache lie, and how a file or folder appears there whole or not at all.
+
+A folder is emptied or removed only if zoo made it: it then holds a file that says so, and is no
+link.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 import shutil
+import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from zoo.errors import disk_errors
+from zoo.errors import ZooError, disk_errors
 
+MARK = ".zoo"  # the file in a folder that zoo made
+_MADE = b"This folder was made by zoo, which may empty and remove it.\n"
+_TEMPORARY = ".zoo-"  # how the names of unfinished files and folders begin
 _ABANDONED = 86_400.0  # seconds after which what is unfinished in the cache has no owner
 
 
@@ -33,20 +40,97 @@ def cache_dir() -> Path:
     return user_path(os.environ.get("ZOO_CACHE") or Path(base) / "zoo")
 
 
-def remove_abandoned(folder: Path, pattern: str = ".*") -> None:
-    """Remove from a folder of the cache what killed processes left unfinished a day ago or longer.
+def is_marked(folder: Path) -> bool:
+    """Whether zoo made a folder: it holds zoo's mark, and neither of the two is a link."""
+    mark = folder / MARK
+    try:
+        regular = stat.S_ISDIR(folder.lstat().st_mode) and stat.S_ISREG(mark.lstat().st_mode)
+        return regular and mark.read_bytes()[: len(_MADE)] == _MADE
+    except OSError:
+        return False
+
+
+def mark(folder: Path) -> None:
+    """Mark a folder as made by zoo.
+
+    Raises:
+        OSError: it cannot be written, or there is a link in the mark's place.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    with os.fdopen(os.open(folder / MARK, flags, 0o666), "wb") as file:
+        file.write(_MADE)
+
+
+def claim_folder(folder: Path, *, signs: Collection[str] = ()) -> None:
+    """Make a folder with zoo's mark, or take one that has it or is empty.
 
     Args:
-        folder: of the cache; nothing happens if it is not there.
-        pattern: of the names, as in ``Path.glob``.
+        folder: to be made; its parents are made, too.
+        signs: names of files that show that an earlier version, which left no mark, made it.
+
+    Raises:
+        ZooError: a link, a file, or the folder of somebody else is there, which stays as it is; or
+            the disk is full or cannot be written.
     """
-    for old in folder.glob(pattern):
+    with disk_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(folder):
+            _refuse_foreign(folder, signs)
+        folder.mkdir(exist_ok=True)
+        if not is_marked(folder):
+            mark(folder)
+
+
+def _refuse_foreign(folder: Path, signs: Collection[str]) -> None:
+    if folder.is_symlink():
+        raise ZooError(f"{folder} is a link, and zoo writes into folders of its own: remove it")
+    if not folder.is_dir():
+        raise ZooError(f"{folder} is a file, and zoo needs a folder of this name: move it away")
+    there = {path.name for path in folder.iterdir()}
+    if not (is_marked(folder) or there <= {MARK} or there & set(signs)):
+        raise ZooError(
+            f"{folder} was not made by zoo (it holds {sorted(there)[0]!r} and has no mark of zoo): "
+            f"move it away, or choose another name"
+        )
+
+
+def empty_folder(folder: Path) -> None:
+    """Make a folder with zoo's mark that holds nothing else; what zoo left there is removed.
+
+    Raises:
+        ZooError: see :func:`claim_folder`.
+    """
+    claim_folder(folder)
+    with disk_errors(folder):
+        for path in folder.iterdir():
+            if path.name == MARK:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder that zoo made, as far as possible; nothing happens to any other."""
+    if is_marked(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove from a folder what killed processes of zoo left unfinished a day ago or longer.
+
+    Args:
+        folder: of the cache; nothing happens if it does not exist.
+    """
+    for old in folder.glob(f"{_TEMPORARY}*"):
         with contextlib.suppress(OSError):  # another process is doing the same
-            if time.time() - old.stat().st_mtime > _ABANDONED:
-                if old.is_dir():
-                    shutil.rmtree(old, ignore_errors=True)
-                else:
-                    old.unlink()
+            found = old.lstat()
+            if time.time() - found.st_mtime < _ABANDONED:
+                continue
+            if stat.S_ISREG(found.st_mode):
+                old.unlink()
+            remove_folder(old)
 
 
 @contextlib.contextmanager
@@ -60,10 +144,11 @@ def new_folder(target: Path) -> Iterator[Path]:
     """
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        remove_abandoned(target.parent, f".{glob.escape(target.name)}.*")
-        hidden = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        remove_abandoned(target.parent)
+        hidden = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=target.parent))
         folder = hidden / target.name  # inside, since mkdtemp gives no rights to anybody else
         try:
+            mark(hidden)
             folder.mkdir()
             yield folder
             try:
@@ -85,7 +170,9 @@ def new_file(target: Path) -> Iterator[Path]:
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         # the suffix stays, because NumPy and Keras read the format from it
-        temporary = target.with_name(f".{os.getpid()}-{threading.get_ident()}.{target.name}")
+        temporary = target.with_name(
+            f"{_TEMPORARY}{os.getpid()}-{threading.get_ident()}.{target.name}"
+        )
         try:
             yield temporary
             with temporary.open("rb") as file:

@@ -10,14 +10,9 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 
+from zoo.escape import printable
+
 Advance = Callable[..., None]
-
-
-def printable(text: str) -> str:
-    """Text from the data, safe to print: control characters and broken bytes are escaped."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
-    )
 
 
 class Progress:
@@ -50,13 +45,13 @@ class BarProgress(LogProgress):
         from rich.console import Console
 
         columns = (
-            parts.TextColumn("{task.description:<10}"),
+            parts.TextColumn("{task.description:<10}", markup=False),
             parts.BarColumn(24),
             parts.MofNCompleteColumn(),
             parts.TimeElapsedColumn(),
             parts.TextColumn("eta"),
             parts.TimeRemainingColumn(),
-            parts.TextColumn("{task.fields[note]}"),
+            parts.TextColumn("{task.fields[note]}", markup=False),
         )
         with parts.Progress(*columns, console=Console(stderr=True)) as bars:
             task = bars.add_task(name, total=total, note="")

@@ -6,12 +6,14 @@ it is renamed when complete.
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import json
 import os
 import platform
 import re
+import shlex
 import shutil
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,12 +21,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.deprecated import current_settings
-from zoo.errors import DiskError, ZooError, disk_errors, nearest
+from zoo.errors import DiskError, ZooError, disk_errors, nearest, read_errors
+from zoo.escape import escaped_json
 from zoo.origin import versions
-from zoo.paths import new_file, runs_dir
+from zoo.paths import (
+    MARK,
+    claim_folder,
+    empty_folder,
+    is_marked,
+    new_file,
+    remove_folder,
+    runs_dir,
+)
+from zoo.processes.lock import take_lock
 from zoo.records import (
     EnsembleRecord,
     Metrics,
+    RecordError,
     RunRecord,
     StartedRecord,
     TrainingRecord,
@@ -183,17 +196,16 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def to_json(content: Any) -> str:
-    """Indented JSON; file names that are no text keep their bytes as escapes."""
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    return re.sub("[\ud800-\udfff]", lambda m: f"\\u{ord(m[0]):04x}", text)
+    """Indented JSON; control characters and bytes of file names that are no text are escapes."""
+    return escaped_json(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def finished(folder: str | Path | None = None) -> list[Run]:
     """All finished runs of a folder, sorted by name."""
     root = runs_dir(folder)
-    if not root.is_dir():
-        return []
-    return [Run(p) for p in sorted(root.iterdir()) if _NAME.fullmatch(p.name) and _is_run(p)]
+    with read_errors(root):
+        paths = sorted(root.iterdir()) if root.is_dir() else []
+    return [Run(p) for p in paths if _NAME.fullmatch(p.name) and _is_run(p)]
 
 
 def _is_run(path: Path) -> bool:
@@ -206,10 +218,12 @@ def _is_run(path: Path) -> bool:
 def unfinished(folder: str | Path | None = None) -> list[str]:
     """Names of interrupted runs, the most recent first; not those that are being written."""
     root, found = runs_dir(folder), []
-    for path in root.glob(".*.partial") if root.is_dir() else ():
+    with read_errors(root):
+        paths = sorted(root.glob(".*.partial")) if root.is_dir() else []
+    for path in paths:
         lock = _lock(path) if _is_resumable(path) else None
         if lock is not None:
-            found.append((os.fstat(lock).st_mtime, path.name[1 : -len(".partial")]))
+            found.append((path.stat().st_mtime, path.name[1 : -len(".partial")]))
             os.close(lock)
     return [name for _, name in sorted(found, reverse=True)]
 
@@ -217,6 +231,8 @@ def unfinished(folder: str | Path | None = None) -> list[str]:
 def _is_resumable(path: Path) -> bool:
     """Whether a training was interrupted here, rather than anything that starts anew."""
     try:
+        if path.is_symlink() or not stat.S_ISREG((path / "run.json").lstat().st_mode):
+            return False
         record = json.loads((path / "run.json").read_text(encoding="utf-8"))
         return not isinstance(record, dict) or record.get("kind") != "ensemble"
     except OSError:
@@ -225,9 +241,19 @@ def _is_resumable(path: Path) -> bool:
         return True  # a damaged record is told when it is asked for
 
 
+def _is_unmarked_run(path: Path) -> bool:
+    """Whether an earlier version, which left no mark, was interrupted here and can go on."""
+    try:
+        return bool(_is_resumable(path) and read_record(path / "run.json", StartedRecord))
+    except RecordError:
+        return False
+
+
 def being_written(name: str, folder: str | Path | None = None) -> bool:
     """Whether another process writes a run of this name."""
     path = runs_dir(folder) / f".{name}.partial"
+    if not is_marked(path):
+        return False
     lock = _lock(path)
     if lock is None:
         return path.is_dir()
@@ -260,7 +286,7 @@ def open_run(name: str | Path, folder: str | Path | None = None) -> Run:
             return Run(candidate)
     if str(name) in unfinished(folder):
         raise ZooError(
-            f"run {str(name)!r} is not finished: go on with `zoo finetune --resume --name {name}`"
+            f"run {str(name)!r} is not finished: continue with `zoo finetune --resume --name {name}`"
         )
     hint = nearest(str(name), [run.name for run in finished(folder)])
     raise ZooError(f"there is no run {str(name)!r} in {runs_dir(folder)}: {hint}")
@@ -322,23 +348,24 @@ class RunWriter:
     ) -> None:
         self.name = check_name(name)
         self._root = runs_dir(folder)
+        self._where = f" --runs-dir {shlex.quote(str(folder))}" if folder else ""
         self.target = self._root / name
         self.path = self._root / f".{name}.partial"
         self.resumed = resume
         self._resumable = resumable
-        if self.target.exists():
+        if os.path.lexists(self.target):
             raise ZooError(
                 f"there is a run {name!r} in {self._root} already: choose another --name, or "
                 f"remove {self.target}"
             )
 
     def __enter__(self) -> RunWriter:
+        # made by zoo, or empty: nothing else is locked, emptied or removed
+        claim_folder(self.path, signs=["run.json"] if _is_unmarked_run(self.path) else [])
         with disk_errors(self.path):
-            self._root.mkdir(parents=True, exist_ok=True)
-            self.path.mkdir(exist_ok=True)
-            # the directory itself is locked: the lock ends with the process, however it ends
+            # the lock ends with the process, however it ends
             lock = _lock(self.path)
-        if lock is None or self.target.exists():
+        if lock is None or os.path.lexists(self.target):
             if lock is not None:
                 os.close(lock)
             raise ZooError(
@@ -346,8 +373,7 @@ class RunWriter:
                 f"another --name"
             )
         if not _is_resumable(self.path):  # left by a kill, and nothing can go on from it
-            with disk_errors(self.path):
-                _empty(self.path)
+            empty_folder(self.path)
         elif not self.resumed:
             os.close(lock)
             raise ZooError(
@@ -368,29 +394,27 @@ class RunWriter:
     def complete(self) -> Run:
         """Drop what only resuming needs, and give the directory its name."""
         shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
-        for left in [p for p in self.path.rglob(".*") if p.is_file()]:
+        for left in [p for p in self.path.rglob(".*") if p.is_file() and p.name != MARK]:
             left.unlink()  # a temporary file of a killed process
         self.path.rename(self.target)
+        for found in list(self.target.rglob(MARK)):  # it is the lock until here
+            found.unlink()
         self._complete = True
         return Run(self.target)
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
         failed = kind is not None and issubclass(kind, Exception)
         hopeless = kind is not None and _is_hopeless(kind)
         saved = any((self.path / "checkpoints").glob("*.npz"))
         remove = not _is_run(self.path) or (not self.resumed and (hopeless or failed > saved))
         remove |= not self._resumable
         if remove and not self._complete:
-            shutil.rmtree(self.path, ignore_errors=True)
+            remove_folder(self.path)
+        elif error is not None and not self._complete:
+            error.add_note(f"continue with `zoo finetune --resume --name {self.name}{self._where}`")
         os.close(self._lock)
-
-
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
 
 
 def _is_hopeless(kind: type[BaseException]) -> bool:
@@ -403,16 +427,17 @@ def _is_hopeless(kind: type[BaseException]) -> bool:
 
 
 def _lock(folder: Path) -> int | None:
-    """Descriptor that locks a folder, or None where another process has it or took it away."""
+    """Descriptor that locks a folder, or None if another process has it or took it away."""
+    file, flags = folder / MARK, os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     try:
-        lock = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(lock).st_ino == folder.stat().st_ino:
-            return lock
+        try:
+            lock = os.open(file, os.O_RDWR | flags, 0o666)
+        except PermissionError:  # somebody else's: it can be looked at
+            lock = os.open(file, os.O_RDONLY | flags & ~os.O_CREAT)
     except OSError:
-        pass
+        return None
+    with contextlib.suppress(OSError):
+        if take_lock(lock) and os.fstat(lock).st_ino == file.stat().st_ino:
+            return lock
     os.close(lock)
     return None

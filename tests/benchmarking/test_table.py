@@ -98,6 +98,7 @@ def test_markdown_csv_and_json_tell_the_same_and_where_it_comes_from(table):
     assert text == markdown(table)
     lines = list(csv.DictReader((table.path / "table.csv").open(encoding="utf-8")))
     content = json.loads((table.path / "table.json").read_text("utf-8"))
+    assert content.pop("written_by") == "zoo"
     assert content == json.loads(json.dumps(table.as_record()))
     for line, kept, made in zip(lines, content["rows"], table.rows, strict=True):
         value = made.figures["accuracy"].value

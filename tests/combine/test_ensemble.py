@@ -12,6 +12,7 @@ from ensembles import EnsembleError, SoftVoting
 from zoo.combine.decide import CHOICES
 from zoo.errors import ZooError
 from zoo.evaluate.metrics import value
+from zoo.paths import mark
 
 STORED = [method for method in CHOICES if method != "soup"]
 
@@ -224,6 +225,7 @@ def test_the_best_member_is_the_one_that_is_kept_alone(make_run):
 def test_what_a_kill_left_behind_is_cleared(three, tmp_path, left):
     path = tmp_path / "runs" / ".e.partial" / left
     path.parent.mkdir(parents=True)
+    mark(tmp_path / "runs" / ".e.partial")
     path.write_text('{"kind": "ensemble", "settings": {}}')
     assert zoo.runs.unfinished() == []
     run = zoo.ensemble(three, "soft", name="e")

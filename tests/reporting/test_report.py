@@ -68,7 +68,8 @@ def test_the_run_is_left_as_it_is(trained, tmp_path):
 
 
 def test_runs_are_compared(trained, tmp_path):
-    path = zoo.report(list(trained), output=tmp_path / "new" / "c.html")
+    path = zoo.report(list(trained), output=f"{tmp_path / 'new'}/")
+    assert path == tmp_path / "new" / "first-second.html"
     found = seen(path)
     assert "Correct by one run only" in found.words
     tables = [run.predictions("val") for run in trained]
@@ -131,7 +132,7 @@ def test_bad_input_is_told_in_a_sentence(trained, copied, tmp_path):
     with pytest.raises(zoo.ZooError, match="no run is given"):
         zoo.report([])
     (tmp_path / "file").write_text("")
-    with pytest.raises(zoo.ZooError, match=r"cannot be written to .*another --output"):
+    with pytest.raises(zoo.ZooError, match=r"no folder .*make it first"):
         zoo.report(trained[0], output=tmp_path / "file" / "a.html")
     shutil.rmtree(copied.path / "predictions")
     with pytest.raises(zoo.ZooError, match=r"no predictions .*`zoo finetune --config .*` makes"):

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import ZooError, disk_errors
+from zoo.output import check_output
+from zoo.paths import MARK, claim_folder
 from zoo.processes.lock import LockedError, locked
 from zoo.runs import Run
 
+TABLES = ("table.md", "table.csv", "table.json")
 _LOCK = ".lock"
 
 
@@ -33,6 +36,9 @@ class CellStore:
         Raises:
             ZooError: another one does.
         """
+        claim_folder(self.folder, signs=[self.cells.name])
+        for name in TABLES:
+            check_output(self.folder / name)
         with disk_errors(self.folder):
             self.cells.mkdir(parents=True, exist_ok=True)
             lock = self.folder / _LOCK
@@ -50,10 +56,11 @@ class CellStore:
 
     def _remove_empty(self, lock: Path) -> None:
         """Leave nothing if no cell was made."""
-        if {path.name for path in self.folder.iterdir()} <= {self.cells.name, lock.name}:
+        if {path.name for path in self.folder.iterdir()} <= {self.cells.name, lock.name, MARK}:
             with suppress(OSError):
                 self.cells.rmdir()
                 lock.unlink()
+                (self.folder / MARK).unlink()
                 self.folder.rmdir()
 
     def log(self, name: str) -> Path:

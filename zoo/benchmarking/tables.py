@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 import textwrap
@@ -13,8 +12,9 @@ from typing import Any
 from zoo.benchmarking.result import Figure, Table, TableRow
 from zoo.benchmarking.verdict import Verdict
 from zoo.errors import disk_errors
+from zoo.escape import csv_cell, markdown_code, markdown_text, write_csv
 from zoo.evaluate.labels import LABELS
-from zoo.progress import printable
+from zoo.output import MARKDOWN, WRITTEN_BY, check_output
 from zoo.runs import to_json
 from zoo.words import counted
 
@@ -32,18 +32,20 @@ def write(table: Table) -> None:
     contents = {
         "table.md": markdown(table),
         "table.csv": csv_text(table),
-        "table.json": to_json(table.as_record()) + "\n",
+        "table.json": to_json({**WRITTEN_BY, **table.as_record()}) + "\n",
     }
     made: dict[Path, Path] = {}
     with disk_errors(table.path):
         try:
             for name, text in contents.items():
-                temporary = table.path / f".{os.getpid()}.{name}"
+                temporary = table.path / f".zoo-{os.getpid()}.{name}"
                 made[temporary] = table.path / name
                 with temporary.open("w", encoding="utf-8", newline="") as file:
                     file.write(text)
                     file.flush()
                     os.fsync(file.fileno())
+            for target in made.values():
+                check_output(target)
             for temporary, target in made.items():
                 temporary.replace(target)
         finally:
@@ -54,18 +56,18 @@ def write(table: Table) -> None:
 def markdown(table: Table) -> str:
     """Two tables, of metrics and of costs, and the notes that explain them."""
     parts = [
-        f"### Benchmark {_cell(table.name)}",
+        f"### Benchmark {markdown_text(table.name)}",
         _fold(_data(table)),
         grid(["model", *LABELS.values()], [_quality(row) for row in table.rows]),
         grid(_COSTS, [_cost(row) for row in table.rows if row.runs]),
         *(_fold(note) for note in _notes(table)),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(part for part in [MARKDOWN, *parts] if part) + "\n"
 
 
 def grid(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table that is also aligned as plain text; the first column to the left."""
-    cells = [list(headers), *[[_cell(c) for c in row] for row in rows]]
+    cells = [list(headers), *[[markdown_text(c) for c in row] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
 
     def line(row: Sequence[str]) -> str:
@@ -77,10 +79,6 @@ def grid(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(cells[0]), line(rule), *map(line, cells[1:])])
 
 
-def _cell(text: str) -> str:
-    return printable(text).replace("|", "\\|")
-
-
 def _fold(text: str) -> str:
     return "\n".join(textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False))
 
@@ -88,7 +86,7 @@ def _fold(text: str) -> str:
 def _data(table: Table) -> str:
     data = table.origin["data"]
     return (
-        f"{_cell(data['name'])}: {data['images']:,} images of {data['classes']} classes, "
+        f"{markdown_text(data['name'])}: {data['images']:,} images of {data['classes']} classes, "
         f"{data['train']:,} for training, {data['val']:,} for validation, {data['test']:,} for "
         f"testing; split {data['split_fingerprint'][:12]}, "
         f"{counted(table.origin['seeds'], 'seed')}."
@@ -153,7 +151,7 @@ def _millions(count: int | None, digits: int = 2) -> str:
 def _notes(table: Table) -> list[str]:
     origin = table.origin
     notes = [_intervals(table), _comparison(table), _kept(table), *_problems(table)]
-    notes.append(_cell(origin["mixed"]))
+    notes.append(markdown_text(origin["mixed"]))
     notes.append(
         f"Training: seconds of feature extraction (of the cell that computed the features), probe "
         f"and fine-tuning, summed over members; medians over seeds, as are milliseconds, measured "
@@ -161,7 +159,10 @@ def _notes(table: Table) -> list[str]:
         f"{origin['cell_seconds']:,.0f} s."
     )
     made = ", ".join(f"{package} {found}" for package, found in origin["versions"].items())
-    notes.append(f"{'; '.join(origin['machines'])}; {made}. `{_cell(origin['command'])}`")
+    notes.append(
+        f"{markdown_text('; '.join([*origin['machines'], made]))}. "
+        f"{markdown_code(origin['command'])}"
+    )
     return [note for note in notes if note]
 
 
@@ -188,10 +189,10 @@ def _comparison(table: Table) -> str:
     if table.best is None:
         return ""
     return (
-        f"Best single: {table.best.label}, by log loss on validation images. Against it: the "
-        f"difference, and better or worse if a paired test over test images (McNemar's, or a sign-"
-        f"flip test of means over seeds; bootstrap for log loss) at the 5% level and every seed "
-        f"agree, not corrected for the number of rows."
+        f"Best single: {markdown_text(table.best.label)}, by log loss on validation images. "
+        f"Against it: the difference, and better or worse if a paired test over test images "
+        f"(McNemar's, or a sign-flip test of means over seeds; bootstrap for log loss) at the 5% "
+        f"level and every seed agree, not corrected for the number of rows."
     )
 
 
@@ -199,7 +200,9 @@ def _kept(table: Table) -> str:
     kept = [row for row in table.rows if row.probes_kept]
     if not kept:
         return ""
-    shown = ", ".join(f"{row.label} ({row.probes_kept} of {len(row.runs)})" for row in kept)
+    shown = ", ".join(
+        f"{markdown_text(row.label)} ({row.probes_kept} of {len(row.runs)})" for row in kept
+    )
     return f"Fine-tuning did not beat the probe on validation, so the probe was kept: {shown}."
 
 
@@ -210,7 +213,9 @@ def _problems(table: Table) -> list[str]:
         for seed, why in row.problems.items():
             several = len(row.problems) + len(row.runs) > 1
             whose.setdefault(why, []).append(f"{row.label}{f', seed {seed}' if several else ''}")
-    return [f"{'; '.join(rows)}: {printable(why)}." for why, rows in whose.items()]
+    return [
+        f"{markdown_text('; '.join(rows))}: {markdown_text(why)}." for why, rows in whose.items()
+    ]
 
 
 _PLAIN = ("label", "kind", "backbone", "variant", "method", "best_single")
@@ -230,9 +235,7 @@ def csv_text(table: Table) -> str:
     }
     lines = [{**_flat(row.as_record()), **provenance} for row in table.rows]
     file = io.StringIO()
-    writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows([{k: _number(v) for k, v in line.items()} for line in lines])
+    write_csv(file, [list(lines[0]), *[map(_csv_value, line.values()) for line in lines]])
     return file.getvalue()
 
 
@@ -250,7 +253,9 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _number(value: Any) -> Any:
+def _csv_value(value: Any) -> Any:
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, str):
+        return csv_cell(value)
     return "" if value is None else value

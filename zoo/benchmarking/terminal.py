@@ -7,8 +7,8 @@ from collections.abc import Callable
 from itertools import groupby
 
 from zoo.benchmarking.result import Figure, Table, TableRow
+from zoo.escape import printable
 from zoo.evaluate.labels import LABELS
-from zoo.progress import printable
 from zoo.words import counted
 
 _GAP = 2  # blanks between columns

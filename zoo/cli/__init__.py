@@ -85,7 +85,7 @@ def main() -> None:
     except Exception as error:
         if not _is_meant_for_users(error):
             raise
-        from zoo.progress import printable
+        from zoo.escape import printable
 
         print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)

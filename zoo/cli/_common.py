@@ -8,7 +8,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from zoo.progress import Progress, for_terminal, printable
+from zoo.escape import printable, printable_lines
+from zoo.progress import Progress, for_terminal
 from zoo.settings import Option, describe
 
 
@@ -143,6 +144,14 @@ def _sentence(option: Option) -> str:
 def progress_for(as_json: bool) -> Progress:
     """The steps on the terminal; with --json, nothing."""
     return Progress() if as_json else for_terminal()
+
+
+def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print for a person; what a command shows goes through here.
+
+    Control characters are shown as escapes, because names and records come from others.
+    """
+    click.echo(printable_lines(text), err=err, nl=nl)
 
 
 def print_json(content: Any) -> None:

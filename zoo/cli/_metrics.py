@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli._common import printable, table
+from zoo.cli._common import table
+from zoo.escape import printable
 from zoo.evaluate.labels import LABELS
 
 if TYPE_CHECKING:

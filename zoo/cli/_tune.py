@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli._common import jobs_option, json_option, print_json, printable, runs_option, table
+from zoo.cli._common import echo, jobs_option, json_option, print_json, runs_option, table
 from zoo.cli._verdict import verdict
+from zoo.escape import printable
 
 if TYPE_CHECKING:
     from zoo.tuning.result import Study, TrialRecord
@@ -74,7 +75,7 @@ def show(study: Study, as_json: bool) -> None:
     """
     interrupted = study.stopped.startswith("stopped")
     if interrupted and not (study.ranked() or study.ranked("probe")):
-        click.echo("stopped before a trial was completed; the same command continues", err=True)
+        echo("stopped before a trial was completed; the same command continues", err=True)
     else:
         _print(study, as_json)
     if interrupted:
@@ -99,7 +100,7 @@ def _print(study: Study, as_json: bool) -> None:
             }
         )
         return
-    click.echo("\n\n".join(part for part in _parts(study) if part))
+    echo("\n\n".join(part for part in _parts(study) if part))
 
 
 def _parts(study: Study) -> list[str]:

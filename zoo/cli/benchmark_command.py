@@ -10,13 +10,14 @@ from zoo.cli._command import Command
 from zoo.cli._common import (
     BackboneNames,
     DataSource,
+    echo,
     jobs_option,
     json_option,
     print_json,
-    printable,
     progress_for,
     runs_option,
 )
+from zoo.escape import printable
 
 
 @click.command("benchmark", cls=Command)
@@ -113,5 +114,5 @@ def command(
     from zoo.benchmarking.terminal import terminal_table
 
     width = shutil.get_terminal_size((100, 24)).columns
-    click.echo(terminal_table(table, width, wide=wide))
-    click.echo(f"\nfiles  {printable(str(table.path))}: table.md, table.csv, table.json")
+    echo(terminal_table(table, width, wide=wide))
+    echo(f"\nfiles  {printable(str(table.path))}: table.md, table.csv, table.json")

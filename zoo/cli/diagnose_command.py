@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli._command import Command
-from zoo.cli._common import RunName, json_option, print_json, printable, progress_for, runs_option
+from zoo.cli._common import RunName, echo, json_option, print_json, progress_for, runs_option
+from zoo.escape import printable
 
 if TYPE_CHECKING:
     from zoo.diagnosis.finding import Finding
@@ -92,10 +93,10 @@ def command(
         progress=progress,
     )
     if not as_json:  # what is known is shown before the page is drawn
-        click.echo(f"{printable(diagnosis.verdict)}\n")
+        echo(f"{printable(diagnosis.verdict)}\n")
         for number, finding in enumerate(diagnosis.findings, start=1):
-            click.echo(f"{number}. {_finding(finding, files)}\n")
-        click.echo(_rest(diagnosis))
+            echo(f"{number}. {_finding(finding, files)}\n")
+        echo(_rest(diagnosis))
     written = None
     if page:
         written = zoo.report(
@@ -106,7 +107,7 @@ def command(
     elif written is not None:
         from zoo.cli.report_command import where
 
-        click.echo(f"\n{where(written)}")
+        echo(f"\n{where(written)}")
 
 
 def _check_place(run: str, runs_dir: str | None, output: str | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from zoo.cli._command import Command
-from zoo.cli._common import RunNames, json_option, print_json, progress_for, runs_option
+from zoo.cli._common import RunNames, echo, json_option, print_json, progress_for, runs_option
 
 
 @click.command("ensemble", cls=Command)
@@ -105,9 +105,9 @@ def command(
     from zoo.cli._ensemble import ensemble_text
     from zoo.cli._metrics import where_and_when
 
-    click.echo(f"{ensemble_text(run)}\n\n{where_and_when(run)}")
+    echo(f"{ensemble_text(run)}\n\n{where_and_when(run)}")
     where = f" --runs-dir {runs_dir}" if runs_dir else ""
-    click.echo(f"next  zoo predict {run.name} IMAGE...{where}")
+    echo(f"next  zoo predict {run.name} IMAGE...{where}")
 
 
 def _numbers(text: str) -> list[float]:

@@ -11,13 +11,14 @@ from zoo.cli._command import Command
 from zoo.cli._common import (
     BackboneName,
     DataSource,
+    echo,
     json_option,
     print_json,
-    printable,
     progress_for,
     runs_option,
     settings_options,
 )
+from zoo.escape import printable
 
 if TYPE_CHECKING:
     from zoo.records import RunRecord
@@ -89,22 +90,22 @@ def command(
             **settings,
         )
     except KeyboardInterrupt:
-        click.echo("stopped; `zoo finetune --resume` continues from the last full epoch", err=True)
+        echo("stopped; `zoo finetune --resume` continues from the last full epoch", err=True)
         sys.exit(130)
     if as_json:
         print_json({"run": run.name, "path": str(run.path), "metrics": run.metrics})
         return
     _print_result(run)
     where = f" --runs-dir {runs_dir}" if runs_dir else ""
-    click.echo(f"next  zoo predict {run.name} IMAGE...{where}")
+    echo(f"next  zoo predict {run.name} IMAGE...{where}")
 
 
 def _print_result(run: Run) -> None:
     from zoo.cli._metrics import metrics_table, where_and_when
 
-    click.echo(_kept(run.record))
-    click.echo(f"\n{metrics_table(run.metrics)}\n")
-    click.echo(where_and_when(run))
+    echo(_kept(run.record))
+    echo(f"\n{metrics_table(run.metrics)}\n")
+    echo(where_and_when(run))
 
 
 def _kept(record: RunRecord) -> str:
@@ -149,15 +150,15 @@ def _print_plan(
     if as_json:
         print_json({"settings": resolved.settings.as_dict(), "data": dataset.summary()})
         return
-    click.echo("\n".join(printable(line) for line in data_remarks(dataset)))
+    echo("\n".join(printable(line) for line in data_remarks(dataset)))
     spec = resolved.spec
     parameters = f"{spec.parameters / 1e6:.1f} M parameters, "
     if resolved.options != spec.options:
         parameters = ""  # they are known of the default settings only
-    click.echo(
+    echo(
         f"{spec.name}: {parameters}{resolved.settings.size} px, weights {resolved.settings.weights}"
     )
     for name, value in resolved.settings.as_dict().items():
         if name not in {"backbone", "weights", "size"} and value is not None:
-            click.echo(f"  {name} = {printable(str(value))}")
-    click.echo("nothing was trained (--dry-run)")
+            echo(f"  {name} = {printable(str(value))}")
+    echo("nothing was trained (--dry-run)")

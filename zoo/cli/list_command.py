@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli._command import Command
-from zoo.cli._common import json_option, print_json, table
+from zoo.cli._common import echo, json_option, print_json, table
 
 if TYPE_CHECKING:
     from backbones import Published, Spec
@@ -42,10 +42,10 @@ def command(family: str | None, as_json: bool) -> None:
         print_json([_record(s) for s in specs])
     else:
         headers = ["variant", "family", "M params", "G MACs", "px", "top-1", "licence", "weights"]
-        click.echo(table([*headers, "here"], [_cells(s) for s in specs], right={2, 3, 4, 5}))
-        click.echo(f"\n{_NOTES}")
+        echo(table([*headers, "here"], [_cells(s) for s in specs], right={2, 3, 4, 5}))
+        echo(f"\n{_NOTES}")
     for name, problem in backbones.plugin_problems().items():
-        click.echo(f"plug-in {name} could not be loaded: {problem}", err=True)
+        echo(f"plug-in {name} could not be loaded: {problem}", err=True)
 
 
 def _default_file(spec: Spec) -> Published | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from zoo.cli._command import Command
-from zoo.cli._common import RunName, print_json, printable, runs_option, table
+from zoo.cli._common import RunName, echo, print_json, runs_option, table
+from zoo.escape import csv_cell, printable, write_csv
 
 if TYPE_CHECKING:
     from zoo.evaluate.predict import Prediction
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     type=click.Choice(["table", "csv", "json"]),
     default="table",
     show_default=True,
-    help="csv and json have the probabilities of all classes.",
+    help="csv and json have the probabilities of all classes. In csv a quote (') goes before names "
+    "that a spreadsheet would take for a formula.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @runs_option
@@ -51,7 +52,7 @@ def command(
     found = zoo.predict(run, images, runs_dir=runs_dir, progress=progress)
     _PRINTERS[form](found, min(top, len(found.classes)))
     for file, reason in found.bad.items():
-        click.echo(f"left out {printable(str(file))}: {reason}", err=True)
+        echo(f"left out {printable(str(file))}: {printable(reason)}", err=True)
 
 
 def _print_table(found: Prediction, top: int) -> None:
@@ -59,15 +60,19 @@ def _print_table(found: Prediction, top: int) -> None:
         [str(file), *[f"{name} {p:.3f}" for name, p in best]]
         for file, best in zip(found.files, found.top(top), strict=True)
     ]
-    click.echo(table(["image", *[f"{i + 1}." for i in range(top)]], rows))
+    echo(table(["image", *[f"{i + 1}." for i in range(top)]], rows))
 
 
 def _print_csv(found: Prediction, top: int) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["image", "class", *map(printable, found.classes)])
-    best = found.top(1)
-    for file, ((name, _),), row in zip(found.files, best, found.probabilities, strict=True):
-        writer.writerow([printable(str(file)), printable(name), *[f"{p:.6f}" for p in row]])
+    # exact in a file or pipe; where a person looks at it, names must not control the terminal
+    cell = (lambda name: csv_cell(printable(name))) if sys.stdout.isatty() else csv_cell
+    head = ["image", "class", *map(cell, found.classes)]
+    lines = zip(found.files, found.top(1), found.probabilities, strict=True)
+    rows = (
+        [cell(str(file)), cell(name), *[f"{p:.6f}" for p in row]]
+        for file, ((name, _),), row in lines
+    )
+    write_csv(sys.stdout, [head, *rows])
 
 
 def _print_json(found: Prediction, top: int) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from zoo.cli._command import Command
-from zoo.cli._common import RunName, json_option, print_json, printable, progress_for, runs_option
+from zoo.cli._common import RunName, echo, json_option, print_json, progress_for, runs_option
+from zoo.escape import printable
 
 
 @click.command("report", cls=Command)
@@ -46,7 +47,7 @@ def command(
     if as_json:
         print_json({"page": str(path), "bytes": path.stat().st_size})
     else:
-        click.echo(where(path))
+        echo(where(path))
 
 
 def where(page: Path) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from zoo.cli._command import Command
-from zoo.cli._common import json_option, print_json, runs_option, table
+from zoo.cli._common import echo, json_option, print_json, runs_option, table
 
 
 @click.command("runs", cls=Command)
@@ -39,13 +39,13 @@ def command(runs_dir: str | None, as_json: bool) -> None:
         print_json({"runs": rows, "unfinished": waiting})
         return
     if not rows and not waiting:
-        click.echo(f"no runs in {paths.runs_dir(runs_dir)} yet: zoo finetune efficientnet")
+        echo(f"no runs in {paths.runs_dir(runs_dir)} yet: zoo finetune efficientnet")
         return
     if rows:
         headers = ["run", "model", "data", "created", "test accuracy", "test log loss"]
-        click.echo(table(headers, [_cells(r) for r in rows]))
+        echo(table(headers, [_cells(r) for r in rows]))
     for name in waiting:
-        click.echo(f"unfinished: {name}  (zoo finetune --resume --name {name})")
+        echo(f"unfinished: {name}  (zoo finetune --resume --name {name})")
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from zoo.cli._command import Command
-from zoo.cli._common import RunName, json_option, print_json, printable, runs_option, table
+from zoo.cli._common import RunName, echo, json_option, print_json, runs_option, table
+from zoo.escape import printable
 
 
 @click.command("show", cls=Command)
@@ -23,20 +24,20 @@ def command(run: str, runs_dir: str | None, as_json: bool) -> None:
         print_json({**record, "name": found.name, "metrics": found.metrics})
         return
     data = record["data"]
-    click.echo(f"{found.name}  {found.title}  {record['created']}")
-    click.echo(f"data  {printable(data['name'])} at {printable(data['root'])}")
+    echo("  ".join(map(printable, (found.name, found.title, record["created"]))))
+    echo(f"data  {printable(data['name'])} at {printable(data['root'])}")
     counts = data["counts"]
     rows = [
         [name, *[str(counts[split][i]) for split in ("train", "val", "test")]]
         for i, name in enumerate(record["classes"])
     ]
-    click.echo(f"\n{table(['class', 'train', 'val', 'test'], rows, right={1, 2, 3})}")
-    click.echo(f"\n{metrics_table(found.metrics)}\n")
+    echo(f"\n{table(['class', 'train', 'val', 'test'], rows, right={1, 2, 3})}")
+    echo(f"\n{metrics_table(found.metrics)}\n")
     if found.kind == "ensemble":
         from zoo.cli._ensemble import ensemble_text
 
-        click.echo(f"{ensemble_text(found)}\n")
+        echo(f"{ensemble_text(found)}\n")
     for name, value in record["settings"].items():
         if value is not None:
-            click.echo(f"  {name} = {printable(str(value))}")
-    click.echo(f"\n{where_and_when(found)}")
+            echo(f"  {printable(f'{name} = {value}')}")
+    echo(f"\n{where_and_when(found)}")

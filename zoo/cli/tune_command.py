@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from zoo.cli._command import Command
-from zoo.cli._common import BackboneName, DataSource, progress_for
+from zoo.cli._common import BackboneName, DataSource, echo, progress_for
 from zoo.cli._tune import show, study_options
 
 
@@ -91,4 +91,4 @@ def _print_space(
 
     resolved = resolve(collect_settings(backbone, data, config, given, Progress()))
     space = {n: d.as_data() for n, d in default_space(resolved).items() if n not in given}
-    click.echo(yaml.safe_dump(space, sort_keys=False, default_flow_style=None), nl=False)
+    echo(yaml.safe_dump(space, sort_keys=False, default_flow_style=None), nl=False)

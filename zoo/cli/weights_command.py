@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli._common import BackboneName, json_option, print_json, progress_for, table
+from zoo.cli._common import BackboneName, echo, json_option, print_json, progress_for, table
 
 if TYPE_CHECKING:
     from backbones import Published, Spec
@@ -38,8 +38,8 @@ def list_(everything: bool, as_json: bool) -> None:
         print_json({"folder": str(backbones.weights_folder()), "files": rows})
         return
     cells = [[str(r["variant"]), "yes" if r["path"] else "no", str(r["file"])] for r in rows]
-    click.echo(table(["variant", "here", "file"], cells))
-    click.echo(f"\nfolder  {backbones.weights_folder()}")
+    echo(table(["variant", "here", "file"], cells))
+    echo(f"\nfolder  {backbones.weights_folder()}")
 
 
 @command.command("fetch")
@@ -69,7 +69,7 @@ def fetch(variants: tuple[str, ...], width: float | None, size: int | None, as_j
         path = backbones.fetch(spec.words_for(file), file, progress.step)
         rows.append({"variant": spec.name, "path": str(path), "bytes": path.stat().st_size})
         if not as_json:
-            click.echo(f"{spec.name}  {path.stat().st_size / 1e6:.1f} MB  {path}")
+            echo(f"{spec.name}  {path.stat().st_size / 1e6:.1f} MB  {path}")
     if as_json:
         print_json(rows)
 
@@ -97,9 +97,9 @@ def verify(as_json: bool) -> None:
     if as_json:
         print_json({"folder": str(backbones.weights_folder()), "files": rows})
     elif rows:
-        click.echo(table(["file", "checksum"], [[r["file"], r["checksum"]] for r in rows]))
+        echo(table(["file", "checksum"], [[r["file"], r["checksum"]] for r in rows]))
     else:
-        click.echo(f"no published weights are on this machine: {backbones.weights_folder()}")
+        echo(f"no published weights are on this machine: {backbones.weights_folder()}")
     if damaged:
         raise damaged[0]
 

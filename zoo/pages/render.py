@@ -10,6 +10,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from zoo.escape import clean_html
+
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -37,13 +39,8 @@ def render(template: str, **context: Any) -> str:
         "script": Markup(script),
         "script_hash": f"sha256-{digest}",
     }
-    return _printable(environment.get_template(template).render(**context))
+    return clean_html(environment.get_template(template).render(**context))
 
 
 def _read(name: str) -> str:
     return (_TEMPLATES / name).read_text("utf-8")
-
-
-def _printable(page: str) -> str:
-    """The page with broken bytes of file names shown as escapes, so that it can be written."""
-    return page.encode("utf-8", "backslashreplace").decode("utf-8")

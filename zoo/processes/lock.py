@@ -31,7 +31,7 @@ def locked(file: Path, wait: float = 0.0) -> Iterator[None]:
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         deadline = time.monotonic() + wait
-        while not _taken(descriptor):
+        while not take_lock(descriptor):
             if time.monotonic() >= deadline:
                 raise LockedError(str(file))
             time.sleep(_POLL)
@@ -40,8 +40,12 @@ def locked(file: Path, wait: float = 0.0) -> Iterator[None]:
         os.close(descriptor)  # which unlocks it
 
 
-def _taken(descriptor: int) -> bool:
-    """Lock an open file, if no other process has."""
+def take_lock(descriptor: int) -> bool:
+    """Lock an open file, if no other process has; the lock ends when it is closed.
+
+    Args:
+        descriptor: of the file.
+    """
     try:
         if sys.platform == "win32":
             import msvcrt

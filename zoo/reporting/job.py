@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Sequence
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from zoo.deprecated import renamed_parameters
 from zoo.diagnosis.job import Diagnosis
 from zoo.errors import ZooError, disk_errors
+from zoo.output import check_output, output_place, write_output
 from zoo.pages.render import render
-from zoo.paths import new_file, user_path
 from zoo.progress import Progress
 from zoo.reporting import comparison
 from zoo.reporting.run_page import Page
@@ -64,14 +63,13 @@ def report(
         page = _page("run.html", context)
     else:
         page = _page("compare.html", comparison.context(opened, silent))
-    with new_file(target) as temporary:
-        temporary.write_text(page, "utf-8")
+    write_output(target, page)
     return target
 
 
 def _page(template: str, context: dict[str, Any]) -> str:
     written = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
-    return render(template, version=version("zoo"), written=written, **context)
+    return render(template, version=sys.modules["zoo"].__version__, written=written, **context)
 
 
 def place(runs: Sequence[Run], output: str | Path | None = None) -> Path:
@@ -82,21 +80,13 @@ def place(runs: Sequence[Run], output: str | Path | None = None) -> Path:
         output: a file, or a folder for it; ``reports/NAME.html`` in the runs folder if None.
 
     Raises:
-        ZooError: not writable.
+        ZooError: see :func:`zoo.output.output_place`.
     """
     name = "-".join(run.name for run in runs)[:120] + ".html"
-    if output is None:
-        path = runs[0].path.resolve().parent / "reports" / name
-    else:
-        path = user_path(output)
-        if path.is_dir():
-            path = path / name
-    try:
-        with disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        refused = "" if os.access(path.parent, os.W_OK) else "no permission"
-    except ZooError as error:
-        refused = str(error.__cause__ or error)
-    if refused:
-        raise ZooError(f"the report cannot be written to {path} ({refused}): give another --output")
+    if output is not None:
+        return output_place(output, name)
+    path = runs[0].path.resolve().parent / "reports" / name
+    with disk_errors(path.parent):
+        path.parent.mkdir(exist_ok=True)
+    check_output(path)
     return path

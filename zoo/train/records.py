@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.escape import printable
 from zoo.paths import new_file
-from zoo.progress import printable
 from zoo.settings import Settings
 
 History = Sequence[Mapping[str, float]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbones import BackboneError
-from zoo.errors import ZooError, disk_errors
+from zoo.errors import ZooError
+from zoo.paths import empty_folder
 from zoo.processes.child import Child, child
 from zoo.processes.resources import threads_per_job
 from zoo.progress import Advance
@@ -128,9 +128,7 @@ class _Attempt:
         except (ZooError, BackboneError) as error:
             return self._failed(str(error))
         self.trial.set_user_attr("settings", settings.as_dict())
-        shutil.rmtree(self.folder, ignore_errors=True)
-        with disk_errors(self.folder):
-            self.folder.mkdir(parents=True)
+        empty_folder(self.folder)
         job = {
             "kind": "trial",
             "settings": settings.as_dict(),

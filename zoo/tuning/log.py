@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import ZooError
+from zoo.escape import printable
 from zoo.installation import install_hint
-from zoo.paths import new_file
-from zoo.progress import printable
+from zoo.output import WRITTEN_BY, write_output
+from zoo.paths import empty_folder
 from zoo.tuning.result import Study, TrialRecord
 
 _SCALARS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate")
@@ -29,9 +29,7 @@ _MLFLOW_MOST = 900  # metrics that it takes at once
 
 def write_jsonl(path: Path, rows: Sequence[TrialRecord]) -> None:
     """One line per trial; written anew from the storage, so that no kill leaves half of it."""
-    with new_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=True) + "\n")
+    write_output(path, "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in rows))
 
 
 def write_tensorboard(study: Study) -> None:
@@ -43,7 +41,7 @@ def write_tensorboard(study: Study) -> None:
     from tensorboard.plugins.hparams import api as hp
 
     folder = study.path / "tensorboard"
-    shutil.rmtree(folder, ignore_errors=True)
+    empty_folder(folder)
     names = sorted({name for row in study.trials for name in row["params"]})
     metrics = [hp.Metric(f"val/{name}", display_name=name) for name in ("accuracy", "log_loss")]
     with tf.summary.create_file_writer(str(folder)).as_default():
@@ -153,5 +151,5 @@ class Mlflow:
 
 def write_best(path: Path, settings: Mapping[str, Any]) -> None:
     """The best settings, as ``zoo finetune --config`` takes them."""
-    with new_file(path) as temporary:
-        temporary.write_text(json.dumps(dict(settings), indent=2) + "\n", "utf-8")
+    content = {**WRITTEN_BY, "settings": dict(settings)}
+    write_output(path, json.dumps(content, indent=2) + "\n")

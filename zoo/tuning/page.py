@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from zoo.evaluate.labels import LABELS
+from zoo.output import write_output
 from zoo.pages import svg
 from zoo.pages.charts.study import (
     Axis,
@@ -19,7 +20,6 @@ from zoo.pages.charts.study import (
     setting_chart,
 )
 from zoo.pages.render import render
-from zoo.paths import new_file
 from zoo.runs import Run
 from zoo.tuning.result import Study, TrialRecord, changed
 from zoo.tuning.score import direction
@@ -38,8 +38,7 @@ _LINES = 4  # complete trials for the chart of all settings
 def write_page(study: Study) -> Path:
     """Write ``study.html`` into the study's folder; it needs no other file."""
     path = study.path / "study.html"
-    with new_file(path) as temporary:
-        temporary.write_text(page(study), "utf-8")
+    write_output(path, page(study))
     return path
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import backbones
 from zoo.data.dataset import load
 from zoo.errors import ZooError, disk_errors
-from zoo.paths import runs_dir
+from zoo.output import check_output
+from zoo.paths import claim_folder, runs_dir
 from zoo.processes.lock import LockedError, locked
 from zoo.progress import Progress
 from zoo.runs import check_name, plain_name
@@ -137,8 +138,9 @@ def begin(
     folder = runs_dir(place.runs_dir) / "studies" / name
     probing = _probing(resolved, request, searched)
     identity = identity_of(given, resolved, dataset, request, searched, probing)
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    claim_folder(folder, signs=["trials.jsonl", "study.sqlite3"])
+    for written in ("study.html", "best.json", "trials.jsonl"):
+        check_output(folder / written)
     with exclusive(folder), storage_errors(place.storage, opening=True):
         kept = open_storage(place.storage, folder)
         store = _store(kept, name, request, resolved)
