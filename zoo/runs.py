@@ -286,7 +286,8 @@ def open_run(name: str | Path, folder: str | Path | None = None) -> Run:
             return Run(candidate)
     if str(name) in unfinished(folder):
         raise ZooError(
-            f"run {str(name)!r} is not finished: continue with `zoo finetune --resume --name {name}`"
+            f"run {str(name)!r} is not finished: continue with "
+            f"`zoo finetune --resume --name {name}`"
         )
     hint = nearest(str(name), [run.name for run in finished(folder)])
     raise ZooError(f"there is no run {str(name)!r} in {runs_dir(folder)}: {hint}")
