@@ -71,6 +71,21 @@ class Settings:
         True, "keep near-duplicates of an image in the same split", group="data"
     )
 
+    group_column: str | None = _option(
+        None,
+        "manifest: column that names the group of an image (patient, burst, video, specimen); "
+        "images of one group are never in different splits or folds",
+        group="data",
+        auto="group, if there is one",
+    )
+    group_pattern: str | None = _option(
+        None,
+        "regular expression searched in an image's path; what it matches, or its groups match, "
+        "names the image's group",
+        group="data",
+        auto="every image by itself",
+    )
+
     weights: str | None = _option(
         None,
         "imagenet, none, or a weights file",

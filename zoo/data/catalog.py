@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from zoo.data.groups import of_names
+
 SPLITS = ("train", "val", "test")
+
+
+class Sample(NamedTuple):
+    """One image as its source describes it.
+
+    Attributes:
+        id: relative POSIX path.
+        label: class name.
+        split: ``train``, ``val``, ``test``, or empty if the source does not say.
+        group: name of its group, empty if it is alone.
+    """
+
+    id: str
+    label: str
+    split: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -25,6 +44,8 @@ class Catalog:
         splits: of shape (n,): ``train``, ``val``, ``test``, or empty where nothing is given.
         digests: SHA-256 of each file's content, filled by inspection.
         bad: id and reason of each sample that was dropped.
+        groups: int64 of shape (n,); images of one group are never in different splits or folds.
+            What the source says; :func:`zoo.data.dataset.load` unites it with the copies.
     """
 
     name: str
@@ -35,6 +56,11 @@ class Catalog:
     splits: np.ndarray
     digests: tuple[str, ...] = ()
     bad: dict[str, str] = field(default_factory=dict)
+    groups: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def __post_init__(self) -> None:
+        if len(self.groups) != len(self.ids):
+            object.__setattr__(self, "groups", np.arange(len(self.ids)))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -52,6 +78,7 @@ class Catalog:
             labels=self.labels[indices],
             splits=self.splits[indices],
             digests=digests,
+            groups=self.groups[indices],
         )
 
     def fingerprint(self) -> str:
@@ -64,18 +91,29 @@ class Catalog:
 
 
 def make_catalog(
-    name: str, root: Path, rows: Sequence[tuple[str, str, str]], bad: dict[str, str] | None = None
+    name: str,
+    root: Path,
+    samples: Iterable[tuple[str, ...]],
+    bad: dict[str, str] | None = None,
 ) -> Catalog:
-    """Catalogue from (id, class name, split or empty) rows in any order."""
-    rows = sorted(rows)
-    classes = tuple(sorted({label for _, label, _ in rows}))
+    """Catalogue from samples in any order.
+
+    Args:
+        name: short name for messages and run names.
+        root: folder that the ids are relative to.
+        samples: :class:`Sample` or tuples of its first two to four fields.
+        bad: id and reason of each sample that was dropped.
+    """
+    ordered = sorted(Sample(*sample) for sample in samples)
+    classes = tuple(sorted({sample.label for sample in ordered}))
     index = {label: i for i, label in enumerate(classes)}
     return Catalog(
         name=name,
         root=root,
-        ids=tuple(row[0] for row in rows),
-        labels=np.array([index[row[1]] for row in rows], dtype=np.int64),
+        ids=tuple(sample.id for sample in ordered),
+        labels=np.array([index[sample.label] for sample in ordered], dtype=np.int64),
         classes=classes,
-        splits=np.array([row[2] for row in rows], dtype="<U5"),
+        splits=np.array([sample.split for sample in ordered], dtype="<U5"),
         bad=dict(bad or {}),
+        groups=of_names([sample.group for sample in ordered]),
     )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from zoo.data import builtin
 from zoo.data.catalog import SPLITS, Catalog
-from zoo.data.duplicates import groups
+from zoo.data.duplicates import groups as find_copies
+from zoo.data.groups import united
 from zoo.data.inspect import inspect, usable
-from zoo.data.sources import scan
+from zoo.data.sources import Reading, scan
 from zoo.data.split import Split, split
 from zoo.errors import ZooError
 from zoo.progress import Progress
@@ -21,17 +22,22 @@ from zoo.settings import Settings
 
 @dataclass(frozen=True)
 class Dataset:
-    """Usable images, their groups of copies, and their split.
+    """Usable images, which of them are copies, and their split.
 
     Attributes:
-        catalog: usable images.
-        groups: int64 of shape (n,); copies share a number.
+        catalog: usable images; its groups unite the copies with the groups that the user gave.
+        copies: int64 of shape (n,); copies of one image share a number.
         split: rows of each split.
     """
 
     catalog: Catalog
-    groups: np.ndarray
+    copies: np.ndarray
     split: Split
+
+    @property
+    def groups(self) -> np.ndarray:
+        """int64 of shape (n,): images that share a number are never in different splits."""
+        return self.catalog.groups
 
     def summary(self) -> dict[str, Any]:
         """What ``run.json`` records of the data."""
@@ -40,7 +46,7 @@ class Dataset:
             name: np.bincount(catalog.labels[self.split.rows(name)], minlength=len(names)).tolist()
             for name in SPLITS
         }
-        copies = np.bincount(self.groups)
+        copies = np.bincount(self.copies)
         return {
             "name": catalog.name,
             "root": str(catalog.root.resolve()),
@@ -49,6 +55,7 @@ class Dataset:
             "images": len(catalog),
             "counts": counts,
             "copies": int((copies[copies > 1] - 1).sum()),
+            "groups": len(np.unique(self.groups)),
             "bad": catalog.bad,
             "leaking": [catalog.ids[i] for i in self.split.leaking],
         }
@@ -83,14 +90,15 @@ def load(settings: Settings, progress: Progress) -> Dataset:
         ZooError: see :func:`zoo.data.sources.scan`, :func:`zoo.data.inspect.usable` and
             :func:`zoo.data.split.split`.
     """
-    catalog = scan(settings.data)
+    catalog = scan(settings.data, Reading.of(settings))
     catalog, seen = usable(catalog, inspect(catalog, progress))
-    numbers = groups(seen, near=settings.near_duplicates)
+    copies = find_copies(seen, near=settings.near_duplicates)
+    catalog = replace(catalog, groups=united(catalog.groups, copies))
     parts = split(
         catalog,
-        numbers,
+        catalog.groups,
         val_fraction=settings.val_fraction,
         test_fraction=settings.test_fraction,
         seed=settings.split_seed,
     )
-    return Dataset(catalog, numbers, parts)
+    return Dataset(catalog, copies, parts)

@@ -13,6 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from zoo.data.decode import THUMB
+from zoo.data.groups import renumbered
 from zoo.data.inspect import Inspection
 
 MIN_CORRELATION = 0.998
@@ -32,9 +33,7 @@ def groups(seen: Inspection, near: bool = True) -> np.ndarray:
     _, numbers = np.unique(seen.digests.astype("S64"), return_inverse=True)
     if near and len(numbers):
         numbers = _join_near(numbers, seen.thumbs)
-    # numbered as they come
-    _, first, numbers = np.unique(numbers, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[numbers].astype(np.int64)
+    return renumbered(numbers)
 
 
 def _join_near(numbers: np.ndarray, thumbs: np.ndarray) -> np.ndarray:

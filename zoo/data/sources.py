@@ -9,12 +9,15 @@ import csv
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from zoo.data import builtin
-from zoo.data.catalog import Catalog, make_catalog
+from zoo.data.catalog import Catalog, Sample, make_catalog
+from zoo.data.groups import of_names, of_pattern, united
 from zoo.errors import ZooError, nearest
 from zoo.paths import cache_dir, new_folder, user_path
+from zoo.settings import Settings
 
 _SPLIT_NAMES = {
     "train": "train",
@@ -28,7 +31,25 @@ _SPLIT_NAMES = {
 _SKIPPED = {"thumbs.db", "desktop.ini"}
 
 
-def scan(source: str) -> Catalog:
+@dataclass(frozen=True)
+class Reading:
+    """How a source is to be read.
+
+    Attributes:
+        group_column: manifest column with the group, ``group`` if empty and there is one.
+        group_pattern: regular expression that names the group by the path, none if empty.
+    """
+
+    group_column: str = ""
+    group_pattern: str = ""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Reading:
+        """As the settings say."""
+        return cls(**{f.name: getattr(settings, f.name) or f.default for f in fields(cls)})
+
+
+def scan(source: str, reading: Reading | None = None) -> Catalog:
     """Catalogue of a data source.
 
     Args:
@@ -39,8 +60,9 @@ def scan(source: str) -> Catalog:
     Raises:
         ZooError: nothing there, no images, or fewer than two classes.
     """
+    reading = reading or Reading()
     try:
-        catalog = _scan(source)
+        catalog = _scan(source, reading)
     except OSError as error:
         raise ZooError(
             f"{source:.200} cannot be read ({error.strerror}): check the path and its permissions"
@@ -52,23 +74,26 @@ def scan(source: str) -> Catalog:
             f"{source} holds one class ({catalog.classes[0]}): a classifier needs at least two, "
             f"each in its own folder"
         )
+    if reading.group_pattern:
+        named = of_names(of_pattern(catalog.ids, reading.group_pattern))
+        catalog = replace(catalog, groups=united(catalog.groups, named))
     return catalog
 
 
-def _scan(source: str) -> Catalog:
+def _scan(source: str, reading: Reading) -> Catalog:
     if source in builtin.SETS:
         return builtin.load(source)
     if source.startswith("tfds:"):
         return _tfds(source.removeprefix("tfds:"))
-    return _local(source)
+    return _local(source, reading)
 
 
-def _local(source: str) -> Catalog:
+def _local(source: str, reading: Reading) -> Catalog:
     path = user_path(source)
     if path.is_dir():
         return _folder(path)
     if path.is_file() and path.suffix.lower() in {".csv", ".tsv"}:
-        return _manifest(path)
+        return _manifest(path, reading)
     if path.is_file():
         raise ZooError(
             f"--data {source} is a file: expected a folder, or a manifest ending in .csv"
@@ -144,28 +169,31 @@ def image_files(folder: Path) -> list[Path]:
     return [file for file in _files(folder) if file.suffix.lower() in known]
 
 
-def _manifest(path: Path) -> Catalog:
-    rows: list[tuple[str, str, str]] = []
+def _manifest(path: Path, reading: Reading) -> Catalog:
+    rows: list[Sample] = []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-            missing = {"path", "label"} - set(reader.fieldnames or ())
+            grouped = reading.group_column or "group"
+            missing = {"path", "label", *filter(None, [reading.group_column])} - set(
+                reader.fieldnames or ()
+            )
             if missing:
                 raise ZooError(
                     f"manifest {path} has no column {min(missing)!r}: its first line must name "
                     f"path, label and, if wanted, split; it is {','.join(reader.fieldnames or ())}"
                 )
-            rows.extend(_manifest_row(path, reader.line_num, row) for row in reader)
+            rows.extend(_manifest_row(path, reader.line_num, row, grouped) for row in reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ZooError(f"manifest {path} is not a CSV file in UTF-8 ({error})") from error
-    twice = {sample for sample, _, _ in rows}
+    twice = {sample for sample, *_ in rows}
     if len(twice) < len(rows):
         counts: dict[str, int] = {}
-        for sample, _, _ in rows:
+        for sample, *_ in rows:
             counts[sample] = counts.get(sample, 0) + 1
         first = next(sample for sample, count in counts.items() if count > 1)
         raise ZooError(f"manifest {path} lists {first} more than once: keep one line for it")
-    if rows and not any((path.parent / sample).is_file() for sample, _, _ in rows):
+    if rows and not any((path.parent / sample).is_file() for sample, *_ in rows):
         raise ZooError(
             f"none of the {len(rows)} files of manifest {path} exists: paths are relative to the "
             f"manifest's folder, the first is {rows[0][0]}"
@@ -173,7 +201,7 @@ def _manifest(path: Path) -> Catalog:
     return make_catalog(path.stem, path.parent, rows)
 
 
-def _manifest_row(path: Path, line: int, row: dict[str, str]) -> tuple[str, str, str]:
+def _manifest_row(path: Path, line: int, row: dict[str, str], grouped: str) -> Sample:
     sample, label = (row.get("path") or "").strip(), (row.get("label") or "").strip()
     if not sample or not label:
         what = "path" if not sample else "label"
@@ -191,7 +219,8 @@ def _manifest_row(path: Path, line: int, row: dict[str, str]) -> tuple[str, str,
             f"line {line} of manifest {path} names {sample}, which lies outside the data folder "
             f"{path.parent}: move the manifest above all images"
         )
-    return full.relative_to(root).as_posix(), label, _SPLIT_NAMES.get(given, "")
+    group = (row.get(grouped) or "").strip()
+    return Sample(full.relative_to(root).as_posix(), label, _SPLIT_NAMES.get(given, ""), group)
 
 
 def _tfds(name: str) -> Catalog:

@@ -90,8 +90,10 @@ def _pick(
     for i in np.flatnonzero(free).tolist():
         members.setdefault(int(groups[i]), []).append(i)
     of_class: dict[int, list[list[int]]] = {}
-    for rows in members.values():  # a group belongs to the class of its first image
-        of_class.setdefault(int(labels[rows[0]]), []).append(rows)
+    sizes = np.bincount(labels)
+    for rows in members.values():  # a group counts for its rarest class, which has no other chance
+        rarest = min(labels[rows].tolist(), key=lambda k: (sizes[k], k))
+        of_class.setdefault(rarest, []).append(rows)
     for label in sorted(of_class):
         own = of_class[label]
         if len(own) < 2:
@@ -123,14 +125,15 @@ def folds(
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    _, firsts = np.unique(groups, return_index=True)
-    fewest = int(np.bincount(labels[firsts], minlength=int(labels.max()) + 1).min())
+    pairs = np.unique(np.stack([labels, groups]), axis=1)
+    fewest = int(np.bincount(pairs[0], minlength=int(labels.max()) + 1).min())
     if fewest < count:
         raise ZooError(
-            f"--folds {count} needs at least {count} images of each class outside the test split "
-            f"that are no copies, one class has {fewest}: use fewer folds"
+            f"--folds {count} needs at least {count} groups of images of each class outside the "
+            f"test split (copies and images of one group count once), one class has {fewest}: use "
+            f"fewer folds"
         )
-    alone = len(firsts) == len(groups)
+    alone = len(np.unique(groups)) == len(groups)
     # without copies the plain splitter balances the classes exactly
     splitter = (StratifiedKFold if alone else StratifiedGroupKFold)(
         count, shuffle=True, random_state=seed

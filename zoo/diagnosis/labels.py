@@ -102,7 +102,7 @@ def _doubtful(table: PredictionTable, count: int, low: float) -> Finding:
 
 def _copies(evidence: Evidence) -> list[Finding]:
     """Copies of one image under different labels."""
-    groups, labels = evidence.dataset.groups, evidence.catalog.labels
+    groups, labels = evidence.dataset.copies, evidence.catalog.labels
     order = np.argsort(groups, kind="stable")
     edges = np.flatnonzero(np.diff(groups[order])) + 1
     mixed = [g for g in np.split(order, edges) if len(np.unique(labels[g])) > 1]
