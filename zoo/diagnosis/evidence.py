@@ -224,6 +224,7 @@ class Evidence:
             classes=np.array(self.catalog.classes, dtype=np.str_),
             split=split,
             fingerprint=self.catalog.fingerprint(),
+            groups=self.dataset.groups[rows],
         )
 
     @cached_property

@@ -374,4 +374,5 @@ def _table(
         classes=np.array(catalog.classes, dtype=np.str_),
         split=split,
         fingerprint=catalog.fingerprint(),
+        groups=inputs.data.groups[rows],
     )
