@@ -9,7 +9,7 @@ import csv
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zoo.data import builtin
@@ -46,7 +46,7 @@ class Reading:
     @classmethod
     def of(cls, settings: Settings) -> Reading:
         """As the settings say."""
-        return cls(**{f.name: getattr(settings, f.name) or f.default for f in fields(cls)})
+        return cls(settings.group_column or "", settings.group_pattern or "")
 
 
 def scan(source: str, reading: Reading | None = None) -> Catalog:
