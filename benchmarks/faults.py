@@ -243,11 +243,11 @@ def plant(
 
 
 def clean(
-    experiment: Experiment, sources: list[str], seeds: int, trainings: tuple[str, ...]
+    experiment: Experiment, sources: list[str], seeds: int, training_kinds: tuple[str, ...]
 ) -> dict[str, dict[str, Tally]]:
     """Data and training to check to how often it names something on the data as they are."""
     table: dict[str, dict[str, Tally]] = {}
-    for kind in trainings:
+    for kind in training_kinds:
         kinds, settings = CLEAN[kind]
         for source in (s for s in sources if kind_of(s) in kinds):
             tallies = table.setdefault(f"{kind_of(source)}, {kind}", {})

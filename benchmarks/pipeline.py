@@ -200,7 +200,7 @@ def step_rows(experiment: Experiment) -> tuple[list[tuple[str, np.ndarray]], np.
 
 
 def prediction_rows(experiment: Experiment, folder: Path) -> list[list[str]]:
-    """Images a second of the bare network and of ``zoo predict``."""
+    """Images per second of the bare network and of ``zoo predict``."""
     import zoo
     from zoo.evaluate.inference import Inference
 
@@ -252,7 +252,7 @@ def main() -> None:
             "",
         ]
         print_table(
-            f"Images a second of the input alone, {args.size} px",
+            f"Images per second of the input alone, {args.size} px",
             ["augmentation", "mixing", "images per second", "processor ms per image"],
             [*rows, prepared],
         )

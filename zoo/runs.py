@@ -100,14 +100,14 @@ class Run:
     def trained(self) -> list[TrainingRecord]:
         """What is recorded of each training that was judged: stage, best epoch, temperature.
 
-        Of each fold; of a refit, of the trainings that chose its epochs; empty of an ensemble.
+        Of each fold; of a refit, of the runs that chose its epochs; empty of an ensemble.
         """
         record = self.record
         return record.get("folds") or record.get("before_refit") or record.get("kept") or []
 
     @property
     def view(self) -> tuple[int, str]:
-        """Side in pixels of the images that its network takes, and how they become square."""
+        """Side in pixels of the images that its network takes, and the resize mode."""
         try:
             return int(self.settings["size"]), str(self.settings["resize"])
         except (KeyError, TypeError, ValueError) as error:
@@ -117,7 +117,7 @@ class Run:
 
     @property
     def milliseconds(self) -> float | None:
-        """Measured milliseconds an image of its network or networks; None where not measured."""
+        """Measured milliseconds per image of its network or networks; None if not measured."""
         return self.record.get("network", {}).get("ms_per_image")
 
     @property
@@ -196,7 +196,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def to_json(content: Any) -> str:
-    """Indented JSON; control characters and bytes of file names that are no text are escapes."""
+    """Indented JSON; control characters and bytes of file names that are not text are escapes."""
     return escaped_json(json.dumps(content, indent=2, ensure_ascii=False))
 
 
@@ -242,7 +242,7 @@ def _is_resumable(path: Path) -> bool:
 
 
 def _is_unmarked_run(path: Path) -> bool:
-    """Whether an earlier version, which left no mark, was interrupted here and can go on."""
+    """Whether an earlier version, which left no mark, was interrupted here and can continue."""
     try:
         return bool(_is_resumable(path) and read_record(path / "run.json", StartedRecord))
     except RecordError:
@@ -308,7 +308,7 @@ def check_name(name: str) -> str:
 
 
 def plain_name(text: str, most: int = 90) -> str:
-    """What of a text can begin a run's name; empty where nothing can."""
+    """What of a text can begin a run's name; empty if nothing can."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:most].strip("-._")
 
 
@@ -327,12 +327,12 @@ class RunWriter:
 
     Used as a context manager. When the block ends well after :meth:`complete`, the run is there.
     When it is interrupted (Ctrl-C, kill, a full disk), what was done stays for ``--resume``. When
-    it fails for a reason that going on would meet again, or before a checkpoint, nothing stays.
+    it fails for a reason that continuing would meet again, or before a checkpoint, nothing stays.
 
     Args:
         name: the run's name.
         folder: where runs lie.
-        resume: go on with an interrupted run of this name.
+        resume: continue an interrupted run of this name.
         resumable: whether it can be gone on with; otherwise nothing stays of an interrupted run.
 
     Raises:
@@ -373,12 +373,12 @@ class RunWriter:
                 f"run {self.name!r} is being written by another command: wait for it, or choose "
                 f"another --name"
             )
-        if not _is_resumable(self.path):  # left by a kill, and nothing can go on from it
+        if not _is_resumable(self.path):  # left by a kill, and nothing can continue from it
             empty_folder(self.path)
         elif not self.resumed:
             os.close(lock)
             raise ZooError(
-                f"there is an unfinished run {self.name!r}: go on with --resume, or remove "
+                f"there is an unfinished run {self.name!r}: continue with --resume, or remove "
                 f"{self.path}"
             )
         self._lock, self._complete = lock, False
@@ -419,7 +419,7 @@ class RunWriter:
 
 
 def _is_hopeless(kind: type[BaseException]) -> bool:
-    """Whether going on would meet the same error: what a user is told, but for a full disk."""
+    """Whether continuing would meet the same error: what a user is told, but for a full disk."""
     from backbones import BackboneError
     from ensembles import EnsembleError
 

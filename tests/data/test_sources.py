@@ -366,9 +366,9 @@ def test_tfds_images_without_a_label_are_left_out(tfds_folder):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("no_such_set", "tfds:no_such_set could not be had .*no_such_set.*check the name"),
-        ("../../etc", r"tfds:\.\./\.\./etc could not be had .*check the name"),
-        ("", "tfds: could not be had .*check the name"),
+        ("no_such_set", "tfds:no_such_set could not be loaded .*no_such_set.*check the name"),
+        ("../../etc", r"tfds:\.\./\.\./etc could not be loaded .*check the name"),
+        ("", "tfds: could not be loaded .*check the name"),
         (
             "toy_numbers",
             "no image classification set: it has value, but an image and a class label",

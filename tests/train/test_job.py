@@ -152,7 +152,7 @@ def test_killed_training_resumes_to_the_same_metrics(digits_folder, tmp_path):
     process.wait()
     with pytest.raises(zoo.ZooError, match="is not finished"):
         zoo.open_run("k", runs)
-    with pytest.raises(zoo.ZooError, match="unfinished run 'k': go on with --resume"):
+    with pytest.raises(zoo.ZooError, match="unfinished run 'k': continue with --resume"):
         train(digits_folder, name="k", runs_dir=runs, **hard)
     with pytest.raises(zoo.ZooError, match="begun with epochs 6, not 7"):
         zoo.finetune(resume=True, name="k", runs_dir=runs, epochs=7)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @click.option(
     "--config", metavar="FILE", help="Settings from a .toml, .yaml or .json file, or a run.json."
 )
-@click.option("--resume", is_flag=True, help="Go on with an interrupted run (--name, or the last).")
+@click.option("--resume", is_flag=True, help="Continue an interrupted run (--name, or the last).")
 @click.option("--dry-run", is_flag=True, help="Print the plan and train nothing.")
 @json_option
 @settings_options

@@ -41,7 +41,7 @@ class Catalog:
         ids: relative POSIX paths, unique and sorted; the stable identity of a sample.
         labels: int64 of shape (n,), index into ``classes``.
         classes: class names, sorted; their order is the order of all probabilities.
-        splits: of shape (n,): ``train``, ``val``, ``test``, or empty where nothing is given.
+        splits: of shape (n,): ``train``, ``val``, ``test``, or empty if nothing is given.
         digests: SHA-256 of each file's content, filled by inspection.
         bad: id and reason of each sample that was dropped.
         groups: int64 of shape (n,); images of one group are never in different splits or folds.

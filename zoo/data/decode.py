@@ -20,7 +20,7 @@ THUMB = 16  # side of the grey thumbnail that near duplicates are found by
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-View = tuple[int, str]  # side in pixels, and how an image becomes square
+View = tuple[int, str]  # side in pixels, and the resize mode
 
 
 class BadImageError(ValueError):

@@ -1,4 +1,4 @@
-"""Exact and near copies of images: recompressed, resized, slightly brightened.
+"""Exact and near duplicates of images: recompressed, resized, slightly brightened.
 
 Candidates share a quarter of a 64-bit difference hash (Krawetz 2013, dHash): copies that differ in
 at most three bits always do. A candidate counts when the grey thumbnails really agree.
@@ -28,7 +28,7 @@ def groups(seen: Inspection, near: bool = True) -> np.ndarray:
 
     Args:
         seen: the inspection of the images.
-        near: also near copies, not only equal contents.
+        near: also near-duplicates, not only equal contents.
     """
     _, numbers = np.unique(seen.digests.astype("S64"), return_inverse=True)
     if near and len(numbers):
@@ -37,7 +37,7 @@ def groups(seen: Inspection, near: bool = True) -> np.ndarray:
 
 
 def _join_near(numbers: np.ndarray, thumbs: np.ndarray) -> np.ndarray:
-    """Group numbers in which near copies, too, share one."""
+    """Group numbers in which near-duplicates, too, share one."""
     coarse, brightness, bands = _looks(thumbs)
     waiting: list[np.ndarray] = []
     count = 0
@@ -118,7 +118,7 @@ def _candidates(
 
 
 def _may_agree(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """False where the coarse patterns (m, 16) alone tell that the thumbnails do not agree."""
+    """False if the coarse patterns (m, 16) alone tell that the thumbnails do not agree."""
     # unit vectors: |a - b|^2 = 2 - 2 times their correlation; a tenth more for rounding
     return np.asarray(np.square(a - b).sum(axis=1) <= 1.1 * (2 - 2 * MIN_CORRELATION))
 

@@ -27,7 +27,7 @@ def of_names(names: Sequence[str]) -> np.ndarray:
 
 
 def of_pattern(ids: Sequence[str], pattern: str) -> list[str]:
-    """Group name of each id by a regular expression, empty where it does not match.
+    """Group name of each id by a regular expression, empty if it does not match.
 
     The name is what the expression's groups match, or all that it matches if it has none.
 

@@ -32,10 +32,10 @@ class Inspection:
     """What was seen of each file of a catalogue, in its order.
 
     Attributes:
-        digests: SHA-256 of the content, empty where the file cannot be read.
+        digests: SHA-256 of the content, empty if the file cannot be read.
         thumbs: uint8 of shape (n, 16, 16), grey.
         sizes: int32 of shape (n, 2), width and height in pixels.
-        reasons: why the file is unusable, empty where it is fine.
+        reasons: why the file is unusable, empty if it is fine.
     """
 
     digests: np.ndarray
@@ -92,7 +92,7 @@ def _memory_file(catalog: Catalog) -> Path:
 def _recall(file: Path) -> dict[str, np.ndarray]:
     """What was seen before: ids, stat keys and the arrays of an inspection, all of one length.
 
-    They are empty where nothing usable is stored. All is read at once, because another command
+    They are empty if nothing usable is stored. All is read at once, because another command
     may replace the file at any time.
     """
     names = ["ids", "keys", *(field.name for field in fields(Inspection))]

@@ -250,7 +250,7 @@ def _export_tfds(name: str, target: Path) -> None:
     except Exception as error:  # the library raises its own and its downloader's many errors
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise ZooError(
-            f"tfds:{name} could not be had ({reason[:200]}): check the name, or prepare it on a "
+            f"tfds:{name} could not be loaded ({reason[:200]}): check the name, or prepare it on a "
             f"connected machine and set TFDS_DATA_DIR"
         ) from error
     features = builder.info.features

@@ -1,4 +1,4 @@
-"""Train, validation and test: stratified, seeded, copies of one image on one side.
+"""Train, validation and test: stratified, seeded, copies of one image in the same split.
 
 The test images are chosen first and never move: they depend on the data and ``split_seed`` alone.
 """
@@ -46,7 +46,7 @@ def split(
     """Assign every image to a split, keeping what the source gives.
 
     A missing validation split is drawn from what is given as train, too; so is a missing test
-    split where no image is left without a split.
+    split if no image is left without a split.
 
     Args:
         catalog: images with labels and given splits.

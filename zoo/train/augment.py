@@ -214,7 +214,7 @@ def derived_seed(seed: int, number: int) -> int:
 
 
 def batch_count(n: int, batch_size: int) -> int:
-    """Steps an epoch: full batches, or one short batch where there are fewer images."""
+    """Steps per epoch: full batches, or one short batch if there are fewer images."""
     return max(1, n // batch_size)
 
 

@@ -84,7 +84,7 @@ class Study:
             et al. 2023, arXiv 2304.10255).
         edges: where the best value is at the end of its range, and what to try.
         against_default: the best trial against that of the default settings, on validation; None
-            where they are the same, or were not both trained here.
+            if they are the same, or were not both trained here.
         runs: what was trained with the best settings, by number of the trial.
         stopped: why the search ended before all was tried; empty if it did not.
     """
@@ -179,7 +179,7 @@ def importances(store: TrialStore) -> dict[str, float]:
 def edges(space: Space, best: Mapping[str, Any]) -> list[str]:
     """A sentence for every setting whose best value is at the end of its range.
 
-    Ends that no setting may go beyond are none; neither are those of choices without an order.
+    Hard bounds are not reported, nor the ends of choices without an order.
     """
     found = []
     for name, dimension in space.items():
