@@ -74,7 +74,9 @@ def _cross_validate(
     for number in np.unique(fold):
         held = fold == number
         rest = ~held if folds > 1 else held
-        temperatures = member_temperatures(probabilities, labels, calibrate, np.flatnonzero(rest))
+        temperatures = member_temperatures(
+            probabilities, labels, units, calibrate, np.flatnonzero(rest)
+        )
         # once for all methods: the members' temperatures do not depend on what follows
         at_best = rescaled(probabilities, temperatures)
         train, test = at_best[:, rest], at_best[:, held]

@@ -42,7 +42,7 @@ def method_of(combiner: Combiner) -> str:
 
 
 class Ensemble(Combiner):
-    """Members at their best temperatures, combined, at the best temperature again.
+    """Members at temperatures of their own, combined, at a last temperature.
 
     The mean of calibrated members is too cautious wherever they disagree, hence the second scaling
     (Rahaman and Thiery 2021, arXiv 2007.08792).
@@ -62,7 +62,7 @@ class Ensemble(Combiner):
         self.calibrate = calibrate
 
     def _fit(self, probabilities: np.ndarray, labels: np.ndarray, units: np.ndarray) -> None:
-        temperatures = member_temperatures(probabilities, labels, self.calibrate)
+        temperatures = member_temperatures(probabilities, labels, units, self.calibrate)
         self.fit_scaled(rescaled(probabilities, temperatures), temperatures, labels, units)
 
     def fit_scaled(
@@ -83,7 +83,7 @@ class Ensemble(Combiner):
         self.classes_ = np.arange(self.n_classes_)
         self.temperatures_, self.temperature_ = temperatures, 1.0
         if self.calibrate and not isinstance(combiner, Stacking):
-            self.temperature_ = temperature_of(self.combiner_.combine(probabilities), labels)
+            self.temperature_ = temperature_of(self.combiner_.combine(probabilities), labels, units)
         return self
 
     def combine_scaled(self, probabilities: np.ndarray) -> np.ndarray:
@@ -176,15 +176,16 @@ def _learned(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
 def member_temperatures(
     probabilities: np.ndarray,
     labels: np.ndarray,
+    units: np.ndarray,
     calibrate: bool,
     rows: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The best temperature of each member on some rows, or 1: float64 of shape (m,)."""
+    """The temperature of each member by some rows, or 1: float64 of shape (m,)."""
     if not calibrate:
         return np.ones(len(probabilities))
     rows = np.arange(len(labels)) if rows is None else rows
     rows = rows[enough(len(rows))]  # before anything is copied
-    return np.array([temperature_of(p[rows], labels[rows]) for p in probabilities])
+    return np.array([temperature_of(p[rows], labels[rows], units[rows]) for p in probabilities])
 
 
 def rescaled(probabilities: np.ndarray, temperatures: np.ndarray) -> np.ndarray:

@@ -41,7 +41,12 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def log_probabilities(probabilities: np.ndarray, floor: float = FLOOR) -> np.ndarray:
-    """Their logarithm, of the same precision, finite: what is below the floor counts as it."""
+    """Their logarithm, finite: what is below the floor counts as it.
+
+    Of the same precision, but at least float32: float16 cannot hold the floor.
+    """
+    if probabilities.dtype == np.float16:
+        probabilities = probabilities.astype(np.float32)
     values = np.maximum(probabilities, probabilities.dtype.type(floor))
     return np.asarray(np.log(values, out=values))
 
