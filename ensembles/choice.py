@@ -10,6 +10,7 @@ import numpy as np
 from ensembles._base import Combiner, Predictions, labelled
 from ensembles._errors import EnsembleError
 from ensembles._folds import fold_numbers
+from ensembles.paired import ROUNDING, is_distinguishable
 from ensembles.pipeline import Ensemble, member_temperatures, rescaled
 from ensembles.probabilities import brier, calibration_error, true_class
 from ensembles.selection import BestMember, GreedySelection
@@ -150,11 +151,11 @@ def choose(
     calibrate: bool = True,
     folds: int = 5,
 ) -> Choice:
-    """The simplest method that is not clearly worse than the best, by cross-validation.
+    """The simplest method that cannot be told from the best, by cross-validation.
 
-    A method is passed over for one that is simpler and whose log loss is higher by less than one
-    standard error of the paired difference (Breiman et al. 1984). Where none is at least as good as
-    every single member, it is the best member alone.
+    A method is passed over for one that is simpler if a paired test at the 5% level does not
+    distinguish their log losses: see :mod:`ensembles.paired`. If none is at least as good as every
+    single member, it is the best member alone.
 
     Args:
         tables: predictions for samples that no member was fitted on.
@@ -184,7 +185,7 @@ def choose(
         del means[name], found.losses[name], found.probabilities[name]
     names = [name for name in SIMPLEST_FIRST if name in means]
     bar = min(means["best"], *(score["log_loss"] for score in found.calibrated))
-    method, reason = _pick({n: found.losses[n] for n in names}, bar)
+    method, reason = _pick({n: found.losses[n] for n in names}, bar, units)
     if not stacks:
         reason += "; stacking was not tried: it would take minutes on so much"
     return Choice(method, combiners[method], means, reason, found)
@@ -204,23 +205,23 @@ def _candidates(probabilities: np.ndarray) -> dict[str, Combiner]:
     return combiners
 
 
-def _pick(losses: Mapping[str, np.ndarray], bar: float) -> tuple[str, str]:
+def _pick(losses: Mapping[str, np.ndarray], bar: float, units: np.ndarray) -> tuple[str, str]:
     """The method and the reason; ``losses`` begin with the simplest, ``bar`` is a member's."""
     means = {name: float(loss.mean()) for name, loss in losses.items()}
-    lowest = min(means, key=means.__getitem__)
-    if means[lowest] > bar:
+    # identical members differ by rounding, which must choose nothing
+    lowest = next(n for n, mean in means.items() if mean <= min(means.values()) + ROUNDING)
+    if means[lowest] > bar + ROUNDING:
         return "best", (
             f"no combination is better than the best member alone: log loss {means[lowest]:.4f} "
             f"({lowest}) against {bar:.4f}"
         )
     for name, loss in losses.items():
-        difference = loss - losses[lowest]
-        error = float(difference.std(ddof=1)) / np.sqrt(len(difference))
         if name == lowest:
-            return name, f"{name} has the lowest log loss, {means[name]:.4f}"
-        if means[name] <= bar and difference.mean() <= error:
+            break
+        close = not is_distinguishable(loss - losses[lowest], units)
+        if close and means[name] <= bar + ROUNDING:
             return name, (
                 f"{name} ({means[name]:.4f}) is simpler than {lowest} ({means[lowest]:.4f}) and "
                 f"not distinguishable from it"
             )
-    raise AssertionError("the lowest is among them")
+    return lowest, f"{lowest} has the lowest log loss, {means[lowest]:.4f}"

@@ -287,3 +287,36 @@ def test_samples_of_one_group_are_judged_by_fits_without_any_of_them():
     cross_validate({"soft": Remembering()}, p, labels, groups=groups)
     # five fits, each without whole groups, every group left out once
     assert sum(20 - len(units) for units in seen) == 20
+
+
+@pytest.mark.parametrize("members", [2, 3, 7])
+@pytest.mark.parametrize("seed", range(5))
+def test_of_identical_members_the_plain_mean_is_taken(members, seed):
+    logits, y = logits_and_labels(seed, 200, 3, 1.0)
+    p = np.tile(softmax(logits), (members, 1, 1))
+    assert choose(p, y).method == "soft"
+
+
+def test_copies_of_few_images_do_not_make_stacking_the_choice():
+    losses, methods = [], []
+    for seed in range(4):
+        p, y, groups = experts_with_copies(seed, 60, 5)
+        choice = choose(p, y, groups=groups)
+        new, truth, _ = experts_with_copies(seed + 100, 4000, 1)
+        found = Ensemble(choice.combiner).fit(p, y, groups).predict_proba(new)
+        methods.append(choice.method)
+        losses.append(loss(found, truth) - choice.losses[choice.method])
+    assert "stack" not in methods
+    assert np.mean(losses) < 0.15  # 0.44 when copies were in several folds
+
+
+def experts_with_copies(seed: int, images: int, copies: int) -> tuple[np.ndarray, ...]:
+    """Predictions (4, n, 10) of similar members for copies of images, labels and groups."""
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(images), copies)
+    y = rng.integers(0, 10, images)[groups]
+    common, own = rng.normal(size=(images, 10)), rng.normal(size=(4, images, 10))
+    x = 0.7 * common[groups] + 0.7 * own[:, groups]
+    x = x + 0.14 * rng.normal(size=x.shape)
+    x[:, np.arange(len(y)), y] += 2.3
+    return np.stack([softmax(3 * logits) for logits in x]), y, groups
