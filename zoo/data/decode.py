@@ -5,15 +5,31 @@ One function serves training and prediction, so that both see the same pixels.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
+import os
+import stat
+import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 THUMB = 16  # side of the grey thumbnail that near duplicates are found by
+
+MOST_BYTES = 1 << 30  # of one image file: a sparse file may claim more than any memory holds
+
+# tried in this order, by content. Pillow would also run other programs on PostScript, and knows
+# formats of films, textures and weather maps, whose readers are the least tested
+_FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "MPO", "JPEG2000", "AVIF", "HEIF"),
+    *("ICO", "PPM", "PCX", "SGI", "QOI", "TGA"),
+)
+_AT_ONCE = 1 << 26  # pixels decoded at the same time, of up to 12 bytes each
+_STRIP = 1 << 22  # pixels that are converted at a time, which bounds copies of a large image
 
 # doubtful EXIF data and very large images warn; what matters is raised. Set once, because
 # catch_warnings is not safe in the threads that decode
@@ -25,6 +41,31 @@ View = tuple[int, str]  # side in pixels, and the resize mode
 
 class BadImageError(ValueError):
     """A file that is not a usable image; its text is the reason, without the file's name."""
+
+
+def read_file(path: Path) -> bytes:
+    """Content of a regular file: reading a pipe or device may never end.
+
+    Raises:
+        BadImageError: missing, not readable, not a regular file, empty, or above 1 GiB.
+    """
+    try:
+        # a pipe without a writer would keep an ordinary open waiting
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise BadImageError("not a regular file")
+            if about.st_size > MOST_BYTES:
+                raise BadImageError(f"larger than {MOST_BYTES >> 30} GiB")
+            content = file.read(MOST_BYTES)
+    except OSError as error:
+        raise BadImageError(_reason(error)) from None
+    except ValueError as error:  # a name that no file can have
+        raise error if isinstance(error, BadImageError) else BadImageError(str(error)) from None
+    if not content:
+        raise BadImageError("empty file")
+    return content
 
 
 def decode(source: Path | bytes, size: int, resize: str = "stretch") -> np.ndarray:
@@ -43,7 +84,9 @@ def decode(source: Path | bytes, size: int, resize: str = "stretch") -> np.ndarr
     Raises:
         BadImageError: not an image, truncated, or larger than 178 megapixels (Pillow's limit).
     """
-    return _squared(_open(source, size), size, resize)
+    content = source if isinstance(source, bytes) else read_file(source)
+    with _room(content, size):
+        return _squared(_open(content, size), size, resize)
 
 
 def decode_views(file: Path, views: Iterable[View]) -> dict[View, np.ndarray]:
@@ -59,12 +102,11 @@ def decode_views(file: Path, views: Iterable[View]) -> dict[View, np.ndarray]:
     Raises:
         BadImageError: as :func:`decode`.
     """
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise BadImageError(_reason(error)) from None
+    content = read_file(file)
     opened: dict[tuple[int, int], Image.Image] = {}
-    return {view: _squared(_open(content, view[0], opened), *view) for view in views}
+    views = tuple(views)
+    with _room(content, max((size for size, _ in views), default=0)):
+        return {view: _squared(_open(content, view[0], opened), *view) for view in views}
 
 
 def upright(file: Path, size: int) -> Image.Image:
@@ -73,10 +115,9 @@ def upright(file: Path, size: int) -> Image.Image:
     Raises:
         BadImageError: as :func:`decode`.
     """
-    try:
-        return _open(file.read_bytes(), size).convert("RGB")
-    except OSError as error:
-        raise BadImageError(_reason(error)) from None
+    content = read_file(file)
+    with _room(content, size):
+        return _open(content, size).convert("RGB")
 
 
 def _squared(image: Image.Image, size: int, resize: str) -> np.ndarray:
@@ -97,37 +138,84 @@ def thumbnail(content: bytes) -> tuple[np.ndarray, int, int]:
     Raises:
         BadImageError: as :func:`decode`.
     """
-    try:
-        with Image.open(io.BytesIO(content)) as header:
-            width, height = header.size
-            turned = header.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    except Exception:
-        width = height = 0  # the same fault is named by _open below
-        turned = False
-    grey = _open(content, 4 * THUMB).convert("L")
+    with _room(content, 4 * THUMB):
+        image, width, height = _load(content, 4 * THUMB, {})
+        grey = image.convert("L")
     # smooth: whole-pixel boxes would make the thumbnail of a halved image another one
     small = grey.resize((THUMB, THUMB), Image.Resampling.BILINEAR)
-    return np.asarray(small), *((height, width) if turned else (width, height))
+    return np.asarray(small), width, height
+
+
+class _Pixels:
+    """Lets threads decode at the same time what has few enough pixels together.
+
+    An image with more than that is decoded alone.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._taken, self._changed = most, 0, threading.Condition()
+
+    @contextlib.contextmanager
+    def take(self, count: int) -> Iterator[None]:
+        """Wait for room, and keep it while the block runs."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._taken or self._taken + count <= self._most)
+            self._taken += count
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= count
+                self._changed.notify_all()
+
+
+_decoding = _Pixels(_AT_ONCE)
+
+
+@contextlib.contextmanager
+def _room(content: bytes, size: int) -> Iterator[None]:
+    """Room for an image's pixels, as its header tells them."""
+    try:
+        with Image.open(io.BytesIO(content), formats=_formats()) as header:
+            header.draft(None, (2 * size, 2 * size))
+            width, height = header.size
+    except Exception:  # whatever it is, decoding tells it
+        width = height = 0
+    with _decoding.take(width * height):
+        yield
 
 
 def _open(
     source: Path | bytes, size: int, opened: dict[tuple[int, int], Image.Image] | None = None
 ) -> Image.Image:
-    """Upright RGB or grey image, not much smaller than twice ``size`` where the file is larger.
+    """Upright RGB or grey image, not much smaller than twice ``size`` where the file is larger."""
+    return _load(source, size, {} if opened is None else opened)[0]
+
+
+def _load(
+    source: Path | bytes, size: int, opened: dict[tuple[int, int], Image.Image]
+) -> tuple[Image.Image, int, int]:
+    """The image as :func:`_open` gives it, and the upright width and height of the file's.
 
     ``opened`` keeps what was decoded of the same source, by its decoded size.
     """
-    opened = {} if opened is None else opened
     try:
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        with Image.open(file) as image:
+        content = source if isinstance(source, bytes) else read_file(source)
+        with Image.open(io.BytesIO(content), formats=_formats()) as image:
+            width, height = image.size
             # lets libjpeg decode at 1/2, 1/4 or 1/8 scale: several times faster on photos
             image.draft(None, (2 * size, 2 * size))
             scale = image.size
             if scale not in opened:
                 image.load()
-                opened[scale] = _to_grey_or_rgb(ImageOps.exif_transpose(image))
-            return opened[scale]
+                # of a PNG this would load the image, too
+                turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+                ImageOps.exif_transpose(image, in_place=True)  # no copy of what is upright
+                opened[scale] = _to_grey_or_rgb(image)
+                width, height = (height, width) if turned else (width, height)
+            return opened[scale], width, height
+    except BadImageError:
+        raise
     except UnidentifiedImageError:
         raise BadImageError("not an image, or of an unknown format") from None
     except Image.DecompressionBombError:
@@ -136,6 +224,13 @@ def _open(
         raise BadImageError(_reason(error)) from None
     except Exception as error:  # decoders raise SyntaxError, struct.error, IndexError...
         raise BadImageError(f"damaged ({type(error).__name__}: {error})") from None
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Those of the formats that this installation of Pillow reads."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def _reason(error: OSError) -> str:
@@ -147,19 +242,34 @@ def _to_grey_or_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_to_8_bit(np.asarray(image)))
     if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        return _over_white(image)
     return image if image.mode in {"L", "RGB"} else image.convert("RGB")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    """RGB of an image with transparency laid over white, a strip at a time."""
+    result = Image.new("RGB", image.size)
+    width, height = image.size
+    rows = max(1, _STRIP // width)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        strip.info = image.info  # of a palette, which color is transparent
+        rgba = strip.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        result.paste(Image.alpha_composite(white, rgba).convert("RGB"), (0, top))
+    return result
 
 
 def _to_8_bit(values: np.ndarray) -> np.ndarray:
     """Grey values of 16-bit, 32-bit or float files in 0..255; what is no number is black."""
-    if values.dtype.kind == "f":
-        values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
-    top = float(values.max(initial=0))
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    top = float(finite.max(initial=0))
+    scale = 1 / 257.0 if top > 255 else 1.0  # 65535 / 255: full scale stays full scale
     if values.dtype.kind == "f" and top <= 1.0:
-        values = values * 255.0
-    elif top > 255:
-        values = values / 257.0  # 65535 / 255: full scale stays full scale
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+        scale = 255.0
+    result = np.empty(values.shape, np.uint8)
+    rows = max(1, _STRIP // max(1, values.shape[1]))
+    for start in range(0, len(values), rows):
+        part = np.nan_to_num(values[start : start + rows].astype(np.float64), posinf=0, neginf=0)
+        result[start : start + rows] = np.clip(np.rint(part * scale), 0, 255)
+    return result

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data.catalog import Catalog
-from zoo.data.decode import THUMB, BadImageError, thumbnail
+from zoo.data.decode import THUMB, BadImageError, read_file, thumbnail
 from zoo.errors import ZooError
 from zoo.paths import cache_dir, new_file
 from zoo.progress import Progress
@@ -59,16 +58,10 @@ def workers() -> int:
 def _inspect_file(path: Path) -> tuple[str, np.ndarray, int, int, str]:
     blank = np.zeros((THUMB, THUMB), np.uint8)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe or device may never end
-            return "", blank, 0, 0, "not a regular file"
-        content = path.read_bytes()
-    except OSError as error:
-        return "", blank, 0, 0, error.strerror or str(error)
-    except ValueError as error:  # a name that no file can have
+        content = read_file(path)
+    except BadImageError as error:
         return "", blank, 0, 0, str(error)
     digest = hashlib.sha256(content).hexdigest()
-    if not content:
-        return digest, blank, 0, 0, "empty file"
     try:
         thumb, width, height = thumbnail(content)
     except BadImageError as error:

@@ -17,7 +17,7 @@ from tokenize import TokenError
 import numpy as np
 
 from zoo.data.catalog import Catalog
-from zoo.data.decode import BadImageError, decode
+from zoo.data.decode import BadImageError, decode, read_file
 from zoo.data.inspect import workers
 from zoo.errors import ZooError, disk_errors
 from zoo.paths import cache_dir, new_folder
@@ -93,11 +93,11 @@ def _write(
     def load(index: int) -> np.ndarray:
         path = catalog.path(index)
         try:
-            content = path.read_bytes()
+            content = read_file(path)
             if hashlib.sha256(content).hexdigest() != catalog.digests[index]:
                 raise ZooError(f"{path} changed while it was read: run the command again")
             return decode(content, size, resize)
-        except (OSError, BadImageError) as error:
+        except BadImageError as error:
             raise ZooError(
                 f"{path} was readable a moment ago and is not now ({error}): run the command again"
             ) from error
