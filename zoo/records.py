@@ -77,6 +77,9 @@ class Interval(TypedDict):
     low: float | None
     high: float | None
     n: int
+    reason: NotRequired[str]  # why there is a value and no interval, in words
+    raw: NotRequired[float]  # of the calibration error: before its bias is taken off
+    raw_if_perfect: NotRequired[float]  # what that is at most, 95% of the time, if calibrated
 
 
 class MemberRecord(TypedDict):

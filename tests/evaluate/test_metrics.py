@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from zoo.evaluate.labels import LABELS
+from zoo.evaluate.intervals import Calibration
+from zoo.evaluate.labels import FEW_ERRORS, FEW_IMAGES, LABELS
 from zoo.evaluate.metrics import evaluate, value, wilson
 
 
@@ -78,7 +79,8 @@ def test_the_calibration_error_is_that_of_a_plain_loop(shape, steps):
             right = np.mean([labels[j] == p[j].argmax() for j in inside])
             sure = np.mean([float(p[j].max()) for j in inside])
             total += len(inside) / len(p) * abs(right - sure)
-    assert value("calibration_error", labels, p) == pytest.approx(total, abs=1e-6)
+    assert Calibration(labels, p).raw == pytest.approx(total, abs=1e-6)
+    assert evaluate(labels, p)["calibration_error"]["raw"] == pytest.approx(total, abs=1e-6)
 
 
 def test_a_class_that_does_not_occur_is_left_out_of_f1_and_area():
@@ -98,7 +100,7 @@ def test_what_is_not_defined_is_none_and_never_nan():
     found = evaluate(np.zeros(3, np.int64), p)
     assert found["auc"] == {"value": None, "low": None, "high": None, "n": 3}
     assert math.isnan(value("auc", np.zeros(3, np.int64), p))
-    assert all(v is not None for name in found if name != "auc" for v in found[name].values())
+    assert all(found[name]["value"] is not None for name in found if name != "auc")
 
 
 @pytest.mark.parametrize(
@@ -114,6 +116,11 @@ def test_all_metrics_come_with_an_interval_around_them_and_as_json(n, k):
         assert number["n"] == n
         if number["value"] is None:
             assert name == "auc"
+            continue
+        if number["low"] is None:
+            assert number["high"] is None
+            assert number["reason"] in (FEW_ERRORS, FEW_IMAGES)
+            assert name != "accuracy"
             continue
         assert number["low"] <= number["value"] <= number["high"]
         assert number["low"] >= 0
@@ -152,7 +159,7 @@ def test_the_interval_of_none_or_all_right_contains_exactly_that():
 
 def test_more_samples_give_narrower_intervals():
     labels, p = drawn(5, 800, 3)
-    few, many = evaluate(labels[:50], p[:50]), evaluate(labels, p)
+    few, many = evaluate(labels[:90], p[:90]), evaluate(labels, p)
     for name in LABELS:
         assert many[name]["high"] - many[name]["low"] < few[name]["high"] - few[name]["low"]
 
@@ -182,7 +189,7 @@ def test_the_interval_of_auc_covers_the_truth_also_with_few_images_of_a_class():
     """Of two normal distributions a distance d apart, the area is Phi(d / sqrt(2))."""
     rng, distance = np.random.default_rng(0), 1.5
     truth = 0.8556
-    for positives, least in ((1, 0.9), (3, 0.75), (40, 0.9)):
+    for positives, least in ((2, 0.9), (3, 0.9), (40, 0.9)):
         labels = np.repeat([1, 0], [positives, 200])
         hits = 0
         for _ in range(100):
@@ -191,3 +198,70 @@ def test_the_interval_of_auc_covers_the_truth_also_with_few_images_of_a_class():
             found = evaluate(labels, np.stack([1 - p, p], axis=1))["auc"]
             hits += found["low"] <= truth <= found["high"]
         assert hits / 100 >= least, positives
+
+
+@pytest.mark.parametrize(
+    ("wrong", "each", "expected"),
+    [
+        (0, 20, {"log_loss": FEW_ERRORS, "calibration_error": FEW_ERRORS}),
+        (4, 20, {"log_loss": FEW_ERRORS, "calibration_error": FEW_ERRORS}),
+        (5, 20, {"calibration_error": FEW_ERRORS}),
+        (10, 20, {}),
+        (10, 3, {"f1": FEW_IMAGES}),
+        (10, 1, {"f1": FEW_IMAGES, "auc": FEW_IMAGES}),
+    ],
+)
+def test_where_errors_or_images_are_too_few_words_stand_in_the_place_of_an_interval(
+    wrong, each, expected
+):
+    """A rare class of ``each`` images, and ``wrong`` errors among the others."""
+    labels = np.repeat([0, 1], [60, each])
+    sure = np.linspace(0.6, 0.95, len(labels))
+    sure[:wrong] = 0.3
+    p = np.where(labels[:, None] == [0, 1], sure[:, None], 1 - sure[:, None])
+    found = evaluate(labels, p)
+    assert {name: m["reason"] for name, m in found.items() if "reason" in m} == expected
+    for name, m in found.items():
+        assert (m["low"] is None) == (m["high"] is None) == (name in expected)
+
+
+def test_the_bias_of_the_calibration_error_is_taken_off():
+    rng, raw, less = np.random.default_rng(0), [], []
+    for _ in range(40):  # perfectly calibrated: what is seen is chance
+        p = rng.dirichlet(np.ones(3), 300)
+        labels = np.minimum((p.cumsum(axis=1) < rng.random((300, 1))).sum(axis=1), 2)
+        found = evaluate(labels, p)["calibration_error"]
+        raw.append(found["raw"] <= found["raw_if_perfect"])
+        less.append(found["value"])
+        assert found["low"] == 0 or not raw[-1]
+    assert np.mean(raw) >= 0.85
+    assert np.median(less) < 0.01
+    assert np.mean(less) < 0.025
+
+
+def test_a_miscalibration_that_is_large_is_kept():
+    rng = np.random.default_rng(1)
+    p = np.full((2000, 2), [0.9, 0.1])
+    found = evaluate((rng.random(2000) > 0.7).astype(int), p)["calibration_error"]
+    assert found["value"] == pytest.approx(0.2, abs=0.03)
+    assert 0.15 < found["low"] < found["high"] < 0.25
+    assert found["raw"] > found["raw_if_perfect"]
+
+
+@pytest.mark.parametrize("copies", [1, 2, 5])
+def test_copies_count_once(copies):
+    """Every image so many times over, in groups, tells what the images alone tell."""
+    labels, p = drawn(7, 150, 3)
+    groups = np.repeat(np.arange(150), copies)
+    alone = evaluate(labels, p)
+    copied = evaluate(np.repeat(labels, copies), np.repeat(p, copies, axis=0), groups=groups)
+    for name in LABELS:
+        width = alone[name]["high"] - alone[name]["low"]
+        assert copied[name]["value"] == pytest.approx(alone[name]["value"], abs=0.01)
+        for end in ("low", "high"):
+            assert copied[name][end] == pytest.approx(alone[name][end], abs=0.15 * width), name
+
+
+def test_groups_of_one_change_nothing():
+    labels, p = drawn(8, 120, 3)
+    assert evaluate(labels, p, groups=np.arange(120)) == evaluate(labels, p)

@@ -31,6 +31,7 @@ class Figure:
         low, high: 95% interval.
         over: what the interval is over: ``seeds``, or ``images`` of a single training run.
         each: of every seed.
+        reason: why there is no interval, in words; empty where there is one.
     """
 
     value: float | None
@@ -38,6 +39,7 @@ class Figure:
     high: float | None
     over: str
     each: tuple[float | None, ...]
+    reason: str = ""
 
 
 def figure(name: str, runs: Sequence[Run]) -> Figure:
@@ -50,7 +52,8 @@ def figure(name: str, runs: Sequence[Run]) -> Figure:
     values = [e["value"] for e in entries]
     if len(runs) == 1:
         only = entries[0]
-        return Figure(only["value"], only["low"], only["high"], "images", tuple(values))
+        why = only.get("reason", "")
+        return Figure(only["value"], only["low"], only["high"], "images", tuple(values), why)
     defined = [v for v in values if v is not None]
     if len(defined) < len(values):
         return Figure(None, None, None, "seeds", tuple(values))

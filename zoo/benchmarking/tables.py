@@ -109,7 +109,7 @@ def _figure(found: Figure) -> str:
     if found.value is None:
         return "not defined"
     if found.low is None or found.high is None:
-        return f"{found.value:.3f}"
+        return f"{found.value:.3f}{f' ({found.reason})' if found.reason else ''}"
     return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
@@ -245,7 +245,7 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
     for name in LABELS:
         metric = record["metrics"].get(name, {})
         found[name] = metric.get("value")
-        found |= {f"{name}_{end}": metric.get(end) for end in ("low", "high", "over")}
+        found |= {f"{name}_{end}": metric.get(end) for end in ("low", "high", "over", "reason")}
     found |= {key: record[key] for key in _NUMBERS}
     against = record["against_best_single"] or {}
     found |= {f"against_best_{key}": against.get(key) for key in _AGAINST}

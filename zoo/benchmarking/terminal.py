@@ -80,7 +80,7 @@ def _figure(found: Figure) -> str:
     if found.value is None:
         return "-"
     if found.low is None or found.high is None:
-        return f"{found.value:.3f}"
+        return f"{found.value:.3f}{f' ({found.reason})' if found.reason else ''}"
     return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 

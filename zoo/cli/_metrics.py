@@ -24,7 +24,8 @@ def metrics_table(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str
     rows = [
         [label, *[entry(metrics[s].get(name)) for s in splits]] for name, label in LABELS.items()
     ]
-    return table(headers, rows) + "\n95% intervals in brackets"
+    shown = table(headers, rows) + "\n95% intervals in brackets"
+    return shown + (_calibration(metrics, splits[-1]) if splits else "")
 
 
 def where_and_when(run: Run) -> str:
@@ -40,4 +41,17 @@ def entry(found: Mapping[str, Any] | None) -> str:
     if not found or found["value"] is None:
         return "not defined"
     value = f"{found['value']:.3f}"
-    return value if found["low"] is None else f"{value} [{found['low']:.3f}, {found['high']:.3f}]"
+    if found["low"] is None:
+        return f"{value} ({found['reason']})" if found.get("reason") else value
+    return f"{value} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+def _calibration(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]], split: str) -> str:
+    """What the calibration error is to be seen beside; empty for runs of earlier versions."""
+    found = metrics[split].get("calibration_error", {})
+    if found.get("raw_if_perfect") is None:
+        return ""
+    return (
+        f"\ncalibration error: less its bias; {found['raw']:.3f} before, where perfect calibration "
+        f"shows up to {found['raw_if_perfect']:.3f} ({_TITLES[split]})"
+    )

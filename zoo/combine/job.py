@@ -186,7 +186,7 @@ def _baselines(
     ]
     return {
         "rows": rows,
-        "soft": evaluate(combined.labels, soft),
+        "soft": evaluate(combined.labels, soft, groups=combined.groups),
         "best_member": given.names[best.used()[0]],
         "against_best": compare(combined, alone).as_record(),
         "diversity": _diversity(given),

@@ -22,6 +22,6 @@ def write_tables(folder: Path, tables: Mapping[str, PredictionTable]) -> dict[st
     for split, table in tables.items():
         with new_file(folder / "predictions" / f"{split}.npz") as temporary:
             table.save(temporary)
-        metrics[split] = evaluate(table.labels, table.probabilities)
+        metrics[split] = evaluate(table.labels, table.probabilities, groups=table.groups)
     write_json(folder / "metrics.json", metrics)
     return metrics
