@@ -52,13 +52,16 @@ def read_file(path: Path) -> bytes:
     try:
         # a pipe without a writer would keep an ordinary open waiting
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            about = os.fstat(file.fileno())
+        try:
+            about = os.fstat(descriptor)
             if not stat.S_ISREG(about.st_mode):
                 raise BadImageError("not a regular file")
             if about.st_size > MOST_BYTES:
                 raise BadImageError(f"larger than {MOST_BYTES >> 30} GiB")
-            content = file.read(MOST_BYTES)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                content = file.read(about.st_size)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise BadImageError(_reason(error)) from None
     except ValueError as error:  # a name that no file can have
