@@ -71,12 +71,25 @@ class Settings:
         True, "keep near-duplicates of an image in the same split", group="data"
     )
 
+    class_level: int = _option(
+        1,
+        "folders: which folder level below the split names the class, from 1",
+        group="data",
+        low=1,
+        high=20,
+    )
+    path_column: str | None = _option(
+        None, "manifest: column with the images' paths", group="data", auto="path"
+    )
+    label_column: str | None = _option(
+        None, "manifest: column with the classes", group="data", auto="label"
+    )
     group_column: str | None = _option(
         None,
         "manifest: column that names the group of an image (patient, burst, video, specimen); "
         "images of one group are never in different splits or folds",
         group="data",
-        auto="group, if there is one",
+        auto="group if there is one",
     )
     group_pattern: str | None = _option(
         None,

@@ -142,6 +142,7 @@ def _print_plan(
     as_json: bool,
 ) -> None:
     from zoo.data.dataset import load
+    from zoo.data.tree import tree
     from zoo.train.plan import collect_settings, resolve
     from zoo.train.remarks import data_remarks
 
@@ -150,7 +151,7 @@ def _print_plan(
     if as_json:
         print_json({"settings": resolved.settings.as_dict(), "data": dataset.summary()})
         return
-    echo("\n".join(printable(line) for line in data_remarks(dataset)))
+    echo("\n".join(printable(line) for line in [*data_remarks(dataset), *tree(dataset)]))
     spec = resolved.spec
     parameters = f"{spec.parameters / 1e6:.1f} M parameters, "
     if resolved.options != spec.options:

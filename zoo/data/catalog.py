@@ -46,6 +46,7 @@ class Catalog:
         bad: id and reason of each sample that was dropped.
         groups: int64 of shape (n,); images of one group are never in different splits or folds.
             What the source says; :func:`zoo.data.dataset.load` unites it with the copies.
+        notes: sentences on how the source was read and which of its files are not used.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Catalog:
     digests: tuple[str, ...] = ()
     bad: dict[str, str] = field(default_factory=dict)
     groups: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.groups) != len(self.ids):
@@ -95,6 +97,7 @@ def make_catalog(
     root: Path,
     samples: Iterable[tuple[str, ...]],
     bad: dict[str, str] | None = None,
+    notes: Iterable[str] = (),
 ) -> Catalog:
     """Catalogue from samples in any order.
 
@@ -103,6 +106,7 @@ def make_catalog(
         root: folder that the ids are relative to.
         samples: :class:`Sample` or tuples of its first two to four fields.
         bad: id and reason of each sample that was dropped.
+        notes: see :class:`Catalog`.
     """
     ordered = sorted(Sample(*sample) for sample in samples)
     classes = tuple(sorted({sample.label for sample in ordered}))
@@ -116,4 +120,5 @@ def make_catalog(
         splits=np.array([sample.split for sample in ordered], dtype="<U5"),
         bad=dict(bad or {}),
         groups=of_names([sample.group for sample in ordered]),
+        notes=tuple(notes),
     )

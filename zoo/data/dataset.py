@@ -57,6 +57,7 @@ class Dataset:
             "copies": int((copies[copies > 1] - 1).sum()),
             "groups": len(np.unique(self.groups)),
             "bad": catalog.bad,
+            "notes": list(catalog.notes),
             "leaking": [catalog.ids[i] for i in self.split.leaking],
         }
 

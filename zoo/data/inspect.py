@@ -176,6 +176,13 @@ def usable(catalog: Catalog, seen: Inspection) -> tuple[Catalog, Inspection]:
             f"none of the {len(catalog)} files of {catalog.root} is a usable image: "
             f"{first}: {bad[first]}"
         )
+    for split in sorted(set(catalog.splits.tolist()) - {""} - set(catalog.splits[good].tolist())):
+        sample = catalog.ids[int(np.flatnonzero(catalog.splits == split)[0])]
+        raise ZooError(
+            f"none of the {int((catalog.splits == split).sum())} {split} images of {catalog.root} "
+            f"is usable ({sample}: {bad[sample]}): repair them, or remove them to have {split} "
+            f"images drawn from the others"
+        )
     kept = replace(catalog.take(good), bad=bad, digests=tuple(seen.digests[good].tolist()))
     counts = Counter(kept.labels.tolist())
     for index, name in enumerate(catalog.classes):

@@ -12,6 +12,10 @@ def data_remarks(dataset: Dataset) -> list[str]:
     catalog, split = dataset.catalog, dataset.split
     parts = f"{len(split.train)} train, {len(split.val)} validation, {len(split.test)} test"
     remarks = [f"{catalog.name}: {len(catalog)} images of {len(catalog.classes)} classes: {parts}"]
+    names = list(catalog.classes[:_SHOWN])
+    more = [f"{len(catalog.classes) - _SHOWN} more"] if len(catalog.classes) > _SHOWN else []
+    remarks.append(f"classes: {', '.join(names + more)}")
+    remarks += catalog.notes
     if catalog.bad:
         remarks.append(f"files left out: {len(catalog.bad)}")
         shown = list(catalog.bad.items())[:_SHOWN]
