@@ -259,7 +259,7 @@ NOT_IMAGES = {
     "random": (np.random.default_rng(0).bytes(2000), "not an image"),
     "huge": (png_header(60_000, 60_000), "too large"),
     "missing file": (Path("/nowhere/x.jpg"), "No such file"),
-    "folder": (Path("/"), "Is a directory"),
+    "folder": (Path("/"), "not a regular file"),
 }
 
 

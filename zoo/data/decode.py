@@ -64,6 +64,8 @@ def read_file(path: Path) -> bytes:
             os.close(descriptor)
     except OSError as error:
         raise BadImageError(_reason(error)) from None
+    except MemoryError:
+        raise BadImageError("too large to read in the memory that is left") from None
     except ValueError as error:  # a name that no file can have
         raise error if isinstance(error, BadImageError) else BadImageError(str(error)) from None
     if not content:
@@ -144,6 +146,7 @@ def thumbnail(content: bytes) -> tuple[np.ndarray, int, int]:
     with _room(content, 4 * THUMB):
         image, width, height = _load(content, 4 * THUMB, {})
         grey = image.convert("L")
+        image.close()  # before the room is given to another
     # smooth: whole-pixel boxes would make the thumbnail of a halved image another one
     small = grey.resize((THUMB, THUMB), Image.Resampling.BILINEAR)
     return np.asarray(small), width, height
@@ -179,6 +182,7 @@ _decoding = _Pixels(_AT_ONCE)
 def _room(content: bytes, size: int) -> Iterator[None]:
     """Room for an image's pixels, as its header tells them."""
     try:
+        _check_webp(content)
         with Image.open(io.BytesIO(content), formats=_formats()) as header:
             header.draft(None, (2 * size, 2 * size))
             width, height = header.size
@@ -204,7 +208,10 @@ def _load(
     """
     try:
         content = source if isinstance(source, bytes) else read_file(source)
-        with Image.open(io.BytesIO(content), formats=_formats()) as image:
+        _check_webp(content)
+        # closed, or what refers to itself keeps the pixels until the next garbage collection
+        opening = Image.open(io.BytesIO(content), formats=_formats())
+        with contextlib.closing(opening) as image:
             width, height = image.size
             # lets libjpeg decode at 1/2, 1/4 or 1/8 scale: several times faster on photos
             image.draft(None, (2 * size, 2 * size))
@@ -225,6 +232,8 @@ def _load(
         raise BadImageError("too large to decode safely") from None
     except OSError as error:
         raise BadImageError(_reason(error)) from None
+    except MemoryError:
+        raise BadImageError("too large to decode in the memory that is left") from None
     except Exception as error:  # decoders raise SyntaxError, struct.error, IndexError...
         raise BadImageError(f"damaged ({type(error).__name__}: {error})") from None
 
@@ -234,6 +243,29 @@ def _formats() -> tuple[str, ...]:
     """Those of the formats that this installation of Pillow reads."""
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _check_webp(content: bytes) -> None:
+    """Raise a BadImageError if a WebP file declares more pixels than Pillow's limit.
+
+    Pillow asks the decoder for its canvas before it compares the size with the limit.
+    """
+    width, height = _webp_canvas(content)
+    if width * height > 2 * (Image.MAX_IMAGE_PIXELS or 0):
+        raise BadImageError("too large to decode safely")
+
+
+def _webp_canvas(content: bytes) -> tuple[int, int]:
+    """Width and height that the header of a WebP file declares; (0, 0) of others."""
+    kind = content[12:16]
+    if content[:4] != b"RIFF" or content[8:12] != b"WEBP" or len(content) < 30:
+        return 0, 0
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(content[i : i + 3], "little") + 1 for i in (24, 27))
+        return width, height
+    start, first = (26, 0) if kind == b"VP8 " else (21, 1)
+    bits = int.from_bytes(content[start : start + 4], "little")
+    return (bits & 0x3FFF) + first, (bits >> (16 - 2 * first) & 0x3FFF) + first
 
 
 def _reason(error: OSError) -> str:
@@ -246,7 +278,7 @@ def _to_grey_or_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray(_to_8_bit(np.asarray(image)))
     if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
         return _over_white(image)
-    return image if image.mode in {"L", "RGB"} else image.convert("RGB")
+    return image.copy() if image.mode in {"L", "RGB"} else image.convert("RGB")
 
 
 def _over_white(image: Image.Image) -> Image.Image:
