@@ -7,6 +7,7 @@ import Keras; building a backbone does, and so does asking for a ``hub:`` module
 # importing an architecture registers its variants
 from backbones import cnn, efficientnet, efficientnet_lite, mobilenet, resnet  # noqa: F401
 from backbones._build import Backbone, build, check, upper_blocks, weights_digest
+from backbones._declared import check_weights
 from backbones._errors import BackboneError
 from backbones._fold import folded
 from backbones._hub_source import short_name
@@ -23,6 +24,7 @@ __all__ = [
     "Spec",
     "build",
     "check",
+    "check_weights",
     "digest_of",
     "families",
     "fetch",

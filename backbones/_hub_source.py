@@ -7,6 +7,7 @@ SavedModel, or a ``.tar.gz`` of one. Nothing here imports TensorFlow until a URL
 from __future__ import annotations
 
 import functools
+import gzip
 import hashlib
 import os
 import re
@@ -16,7 +17,7 @@ import warnings
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from backbones._errors import BackboneError
 
@@ -27,6 +28,7 @@ PREFIX = "hub:"
 # pixel values that modules take, and what brings 0..255 there: factor and offset
 RANGES = {"0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -1.0), "0..255": (1.0, 0.0)}
 _MAX_UNPACKED = 8 << 30  # bytes; the largest published image modules have 1 to 2 GB
+_MAX_HEADER = 1 << 20  # bytes of a name in an archive
 _GIVE = (
     "give hub: and a SavedModel's folder, its .tar.gz, or a URL of tfhub.dev or kaggle.com/models"
 )
@@ -107,13 +109,34 @@ def contents(folder: Path) -> dict[str, bytes]:
     """The files of a SavedModel: relative path to content, sorted by path.
 
     Raises:
-        BackboneError: a file cannot be read.
+        BackboneError: a file cannot be read, and as :func:`parts`.
     """
-    files = sorted({p for part in _PARTS for p in folder.glob(part) if p.is_file()})
     try:
-        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in parts(folder)}
     except OSError as error:
         raise BackboneError(f"the SavedModel {folder} cannot be read: {error}") from error
+
+
+def parts(folder: Path) -> list[Path]:
+    """The files of a SavedModel, sorted.
+
+    Raises:
+        BackboneError: one of them is a link that leaves the folder, or they are too large.
+        OSError: they cannot be looked at.
+    """
+    files = sorted({p for part in _PARTS for p in folder.glob(part) if p.is_file()})
+    for path in files:
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise BackboneError(
+                f"the SavedModel {folder} is refused, because {path.relative_to(folder)} is a link "
+                f"that leaves its folder: put the file itself there"
+            )
+    if sum(path.stat().st_size for path in files) > _MAX_UNPACKED:
+        raise BackboneError(
+            f"the SavedModel {folder} is refused, because it has more than "
+            f"{_MAX_UNPACKED >> 30} GiB"
+        )
+    return files
 
 
 def fingerprint(files: Mapping[str, bytes]) -> str:
@@ -153,12 +176,37 @@ def _local(path: Path) -> Path:
     return Path(_unpacked(path, status.st_mtime_ns, status.st_size).name)
 
 
+def _headers(file: BinaryIO) -> BinaryIO:
+    """What is in a file, decompressed if it is gzip, without long reads."""
+    is_gzip = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    content = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if is_gzip else file
+    return cast(BinaryIO, _Headers(content))
+
+
+class _Headers:
+    """A file for ``tarfile`` that refuses long reads: names and attributes are read at once.
+
+    A header may claim a name of a gigabyte, which compresses to nothing.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        """At most a megabyte."""
+        if not 0 <= size <= _MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {size:,} bytes")
+        return self._file.read(size)
+
+
 @functools.lru_cache(maxsize=4)
 def _unpacked(path: Path, _time: int, _size: int) -> tempfile.TemporaryDirectory[str]:
     """The archive in a temporary folder, which vanishes with this process."""
     folder = tempfile.TemporaryDirectory(prefix="zoo-hub-")
     try:
-        with tarfile.open(path) as archive:
+        with path.open("rb") as file, tarfile.open(fileobj=_headers(file), mode="r:") as archive:
             total = 0
             for member in archive:
                 total += member.size

@@ -10,12 +10,13 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from backbones._errors import BackboneError
+from backbones._hub_source import parts
 
 # inputs that are images, by what the values mean
 _DTYPES = ("float32", "float16", "bfloat16", "float64", "uint8")
@@ -156,6 +157,7 @@ def _read(folder: Path, name: str) -> Any:
 
     proto = Proto()
     try:
+        parts(folder)
         proto.ParseFromString((folder / "saved_model.pb").read_bytes())
         graphs = [meta.graph_def for meta in proto.meta_graphs]
         if not graphs:
@@ -177,41 +179,56 @@ def _read(folder: Path, name: str) -> Any:
 def _unsafe(meta: Any) -> list[str]:
     """Operations that touch files, the network or Python, sorted.
 
-    Those that read and write checkpoints are part of every SavedModel, but not of anything that
-    is called: neither of a function nor of what a signature or an initializer depends on.
+    Those that read and write checkpoints are part of every SavedModel, but only of what its saver
+    runs: not of another function, be it called or registered as a gradient, nor of what a
+    signature or an initializer depends on.
     """
     graph = meta.graph_def
     bodies = {f.signature.name: f.node_def for f in graph.library.function}
     everything = [node for body in (graph.node, *bodies.values()) for node in body]
     found = {node.op for node in everything if _UNSAFE.search(node.op) or _names_a_place(node)}
-    run = _run_nodes(meta)
+    run = _needed_nodes(meta, _run_names(meta))
     found |= {node.op for node in run if _CHECKPOINT.search(node.op)}
-    called, waiting = set(), list(meta.object_graph_def.concrete_functions)
-    waiting += [name for node in run for name in (node.op, *_functions_of(node))]
+    saver = meta.saver_def
+    saving = _needed_nodes(
+        meta, [saver.save_tensor_name, saver.restore_op_name, saver.filename_tensor_name]
+    )
+    savers = _called(saving, bodies)
+    called = _called(run, bodies, meta.object_graph_def.concrete_functions)
+    for name in called | (bodies.keys() - savers):
+        found |= {node.op for node in bodies[name] if _CHECKPOINT.search(node.op)}
+    return sorted(found)
+
+
+def _called(nodes: Iterable[Any], bodies: Mapping[str, Any], names: Iterable[str] = ()) -> set[str]:
+    """Functions that nodes call, and those that these call."""
+    called: set[str] = set()
+    waiting = [*names, *(name for node in nodes for name in (node.op, *_functions_of(node)))]
     while waiting:
         function = waiting.pop()
-        if function in called or function not in bodies:
-            continue
-        called.add(function)
-        for node in bodies[function]:
-            waiting += [node.op, *_functions_of(node)]
-            if _CHECKPOINT.search(node.op):
-                found.add(node.op)
-    return sorted(found)
+        if function in bodies and function not in called:
+            called.add(function)
+            waiting += [n for node in bodies[function] for n in (node.op, *_functions_of(node))]
+    return called
 
 
 def _names_a_place(node: Any) -> bool:
     return any(value.s and _PLACE.search(key) for key, value in node.attr.items())
 
 
-def _run_nodes(meta: Any) -> list[Any]:
-    """Nodes of the outer graph that a signature, or an initializer, makes run."""
-    nodes = {node.name: node for node in meta.graph_def.node}
-    waiting = [t.name for s in meta.signature_def.values() for t in s.outputs.values()]
+def _run_names(meta: Any) -> list[str]:
+    """Outputs of the outer graph that a signature, or an initializer, asks for."""
+    names = [t.name for s in meta.signature_def.values() for t in s.outputs.values()]
     for key, collection in meta.collection_def.items():
         if "init" in key or key == "main_op":
-            waiting += collection.node_list.value
-    reached: dict[str, Any] = {}
+            names += collection.node_list.value
+    return names
+
+
+def _needed_nodes(meta: Any, names: list[str]) -> list[Any]:
+    """Nodes of the outer graph that outputs depend on."""
+    nodes = {node.name: node for node in meta.graph_def.node}
+    waiting, reached = list(names), {}
     while waiting:
         name = waiting.pop().lstrip("^").split(":")[0]
         if name in nodes and name not in reached:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbones import _hub_source
+from backbones._declared import check_weights
 from backbones._errors import BackboneError
 from backbones._layout import first_difference
 from backbones._published import Step, fetch, located, silent, verify
@@ -123,6 +124,7 @@ def load_keras_weights(spec: Spec, model: keras.Model, path: Path) -> None:
         )
     refused = f"weights file {path} does not fit {spec.name} without its top"
     try:
+        check_weights(path)
         difference = first_difference(model, path)
         if difference is None:
             with warnings.catch_warnings():  # of all that does not fit; the error says it once

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ensembles._archives import check_archive
 from ensembles._errors import EnsembleError
 
 _FIELDS = ("ids", "labels", "probabilities", "classes", "split", "fingerprint")
@@ -137,6 +138,7 @@ class PredictionTable:
             EnsembleError: missing, damaged, or holding objects.
         """
         try:
+            check_archive(path)
             with np.load(path, allow_pickle=False) as stored:
                 present = (*_FIELDS, *(name for name in _OPTIONAL if name in stored))
                 values = {name: stored[name] for name in present}

@@ -232,3 +232,19 @@ def test_a_config_file_that_is_not_there_or_a_folder_is_refused_by_its_path(tmp_
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(ZooError, match=r"folder\.toml cannot be read"):
         read_config(tmp_path / "folder.toml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "epochs: &a 3\nfolds: *a\n",
+        "settings: &a {epochs: 1}\nother: {<<: *a}\n",
+        "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n",
+        "a: &a [*a]\n",
+    ],
+)
+def test_aliases_of_yaml_are_refused_by_line(tmp_path, text):
+    file = tmp_path / "c.yaml"
+    file.write_text(text)
+    with pytest.raises(ZooError, match=r"line \d has the alias \*\w: write its value"):
+        read_config(file)

@@ -96,10 +96,12 @@ def load_model(path: Path) -> keras.Model:
     import keras
 
     import backbones.hub_layer  # noqa: F401  (Keras finds its layer by this)
+    from backbones import check_weights
 
     if not path.is_file():
         raise ZooError(f"{path} is missing: the run is damaged; train it again")
     try:
+        check_weights(path)
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # zipfile, h5py and keras raise their own
         lines = [line for line in str(error).splitlines() if line.strip()] or [repr(error)]

@@ -459,6 +459,21 @@ def read_config(path: Path) -> dict[str, Any]:
     return check(values, str(path))
 
 
+def _without_aliases() -> type:
+    """YAML's safe loader, but for aliases: a few lines of them stand for gigabytes."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                alias = self.peek_event()
+                line = alias.start_mark.line + 1
+                raise ValueError(f"line {line} has the alias *{alias.anchor}: write its value")
+            return super().compose_node(parent, index)
+
+    return Loader
+
+
 def _parse(text: str, suffix: str) -> Any:
     if suffix == ".toml":
         return tomllib.loads(text)
@@ -467,7 +482,7 @@ def _parse(text: str, suffix: str) -> Any:
     import yaml
 
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, _without_aliases())
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
     return {} if content is None else content

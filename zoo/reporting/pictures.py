@@ -97,6 +97,8 @@ class Album:
         return [*self._pictures.values(), *self.overlays]
 
     def _made(self, sample: str) -> tuple[int, int, str] | str:
+        if Path(sample).is_absolute() or ".." in Path(sample).parts:  # of a run from elsewhere
+            return "its path leaves the folder of the data"
         try:
             return encode(upright(self.path(sample), SIDE))
         except BadImageError as error:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backbones import folded
+from ensembles._archives import check_archive
 from ensembles.calibration import fit_temperature
 from zoo.errors import ZooError
 from zoo.paths import new_file
@@ -320,6 +321,7 @@ def _save(path: Path, work: _Training) -> None:
 
 def _restore(path: Path, work: _Training) -> None:
     try:
+        check_archive(path)
         with np.load(path, allow_pickle=False) as stored:
             for letter, variables in _groups(work).items():
                 for i, variable in enumerate(variables):
