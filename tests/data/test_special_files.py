@@ -159,7 +159,7 @@ decode(Path(sys.argv[1]), 8)  # whatever is loaded on first use
 with ThreadPoolExecutor(6) as pool:
     list(pool.map(lambda _: sum(range(10**5)), range(60)))  # and the stacks of threads
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + (700 << 20),) * 2)
+    resource.setrlimit(resource.RLIMIT_AS, (used + (450 << 20),) * 2)
     files = [Path(sys.argv[2])] * 6
     for row in pool.map(lambda f: decode(f, 8), files):
         print(row.mean())

@@ -29,12 +29,16 @@ _FORMATS = (
     *("ICO", "PPM", "PCX", "SGI", "QOI", "TGA"),
 )
 _AT_ONCE = 1 << 26  # pixels decoded at the same time, of up to 12 bytes each
-_STRIP = 1 << 22  # pixels that are converted at a time, which bounds copies of a large image
+_STRIP = 1 << 19  # pixels that are converted at a time, which bounds copies of a large image
 
 # doubtful EXIF data and very large images warn; what matters is raised. Set once, because
 # catch_warnings is not safe in the threads that decode
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
+
+# one block for each image: what the C library gets back of 16 MB blocks, Pillow's default, it keeps
+# for each thread, several images' worth (Pillow's documentation: "Block allocator")
+Image.core.set_block_size(1 << 29)
 
 View = tuple[int, str]  # side in pixels, and the resize mode
 
