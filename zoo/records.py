@@ -148,6 +148,7 @@ class RunRecord(TypedDict):
     weights: NotRequired[WeightsRecord]
     network: NotRequired[NetworkRecord]
     kept: NotRequired[list[TrainingRecord]]
+    bag_temperature: NotRequired[float]  # of the mean of several that are kept
     before_refit: NotRequired[list[TrainingRecord]]
     folds: NotRequired[list[TrainingRecord]]
     combination: NotRequired[CombinationRecord]

@@ -212,6 +212,24 @@ def test_members_with_a_frozen_backbone_share_one(tmp_path):
     np.testing.assert_allclose(outputs(loaded, x), outputs(model, x), atol=1e-6)
 
 
+@pytest.mark.parametrize("temperature", [0.6, 1.4])
+def test_the_mean_of_several_has_a_temperature_of_its_own(temperature, tmp_path):
+    backbone = cnn()
+    served = [
+        Served(make_classifier(backbone, probe(backbone, seed), K, 0.0), 1.0, True)
+        for seed in range(2)
+    ]
+    x = images()
+    mean = np.mean([softmax(outputs(m.classifier.logits, x), axis=1) for m in served], axis=0)
+    model = served_model(served, SIZE, "stretch", temperature)
+    model.save(tmp_path / "bag.keras")
+    loaded = keras.models.load_model(tmp_path / "bag.keras", safe_mode=True)
+    expected = mean ** (1 / temperature)
+    expected /= expected.sum(axis=1, keepdims=True)
+    for network in (model, loaded):
+        np.testing.assert_allclose(outputs(network, x), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(1, 7, 7, 3), (3, 40, 25, 3), (2, 16, 16, 3), (2, 9, 64, 3)])
 def test_images_of_any_size_become_probabilities(served, shape):
     x = np.random.default_rng(0).integers(0, 256, shape, np.uint8)

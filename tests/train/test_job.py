@@ -243,6 +243,27 @@ def test_folds_store_out_of_fold_predictions_and_keep_the_bag(digits_folder, tmp
     np.testing.assert_allclose(found.probabilities, test.probabilities, atol=1e-5)
     rows = list(csv.DictReader((run.path / "history.csv").open()))
     assert {row["fold"] for row in rows} == {"1", "2", "3"}
+    assert run.record["bag_temperature"] > 0
+    assert run.model.get_layer("mean")
+
+
+def test_no_member_of_a_bag_is_trained_on_what_the_bag_is_calibrated_on(digits_folder):
+    from zoo.data.dataset import load
+    from zoo.progress import Progress
+    from zoo.settings import Settings
+    from zoo.train.bag import fold_rows, pool, validation_rows
+
+    settings = Settings.of({"backbone": "cnn", "data": str(digits_folder), "folds": 3})
+    data = load(settings, Progress())
+    shared = validation_rows(data, settings)
+    counts = np.bincount(data.catalog.labels[shared])
+    assert counts.min() >= 1
+    assert len(shared) == pytest.approx(settings.val_fraction * len(pool(data)), rel=0.3)
+    held = np.concatenate([held for _, held in fold_rows(data, settings)])
+    np.testing.assert_array_equal(np.sort(held), pool(data))
+    for rest, left_out in fold_rows(data, settings):
+        assert not set(np.setdiff1d(rest, shared)) & set(shared) | (set(rest) & set(left_out))
+        assert not set(data.groups[np.setdiff1d(rest, shared)]) & set(data.groups[shared])
 
 
 def test_class_weights_lift_the_rare_class(tmp_path):
@@ -445,7 +466,7 @@ def test_too_many_folds_are_refused_before_anything_is_computed(digits_folder, t
             return super().step(name, total)
 
     runs = tmp_path / "runs"
-    with pytest.raises(zoo.ZooError, match="--folds 20 needs at least 20 images"):
+    with pytest.raises(zoo.ZooError, match="--folds 20 needs at least 20 "):
         train_few(digits_folder, tmp_path, runs, Nothing())
     assert not list(runs.iterdir())
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from backbones import Backbone
+from ensembles.probabilities import FLOOR
 from zoo.evaluate.inference import Inference
 from zoo.train.probe import Head
 
@@ -140,7 +141,9 @@ class Served(NamedTuple):
     frozen: bool
 
 
-def served_model(members: Sequence[Served], size: int, resize: str) -> keras.Model:
+def served_model(
+    members: Sequence[Served], size: int, resize: str, bag_temperature: float = 1.0
+) -> keras.Model:
     """The model that is saved: RGB of any size in 0..255 to probabilities.
 
     It resizes as images were prepared. The resizing is bilinear on whole images; on images that
@@ -150,6 +153,7 @@ def served_model(members: Sequence[Served], size: int, resize: str) -> keras.Mod
         members: of several, the probabilities are averaged; those with a frozen backbone share one.
         size: side in pixels of their input.
         resize: ``stretch``, ``crop`` or ``pad``.
+        bag_temperature: of the mean of several.
     """
     import keras
     from keras import layers
@@ -170,6 +174,12 @@ def served_model(members: Sequence[Served], size: int, resize: str) -> keras.Mod
         softmax = layers.Softmax(dtype="float32", name=f"probabilities_{i}")
         outputs.append(softmax(scaled(logits)))
     mean = layers.Average(dtype="float32", name="mean")(outputs) if len(outputs) > 1 else outputs[0]
+    if bag_temperature != 1.0:
+        logarithm = keras.ops.log(keras.ops.maximum(mean, FLOOR))
+        scaled = layers.Rescaling(1 / bag_temperature, dtype="float32", name="temperature")(
+            logarithm
+        )
+        mean = layers.Softmax(dtype="float32", name="probabilities")(scaled)
     return keras.Model(rgb, mean, name="classifier")
 
 

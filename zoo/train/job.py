@@ -15,7 +15,6 @@ from backbones import Backbone
 from ensembles import PredictionTable
 from zoo.data.dataset import Dataset, load
 from zoo.data.prepare import prepare
-from zoo.data.split import folds, split_off
 from zoo.deprecated import renamed_parameters
 from zoo.errors import ZooError, disk_errors
 from zoo.evaluate.predictor import Single, milliseconds
@@ -31,6 +30,7 @@ from zoo.runs import (
     unfinished_record,
 )
 from zoo.settings import Settings
+from zoo.train.bag import Bag, fold_rows, pool, train_folds
 from zoo.train.member import Inputs, Member, Timings, build_backbone, refit_member, train_member
 from zoo.train.plan import ResolvedPlan, collect_settings, given_settings, resolve
 from zoo.train.records import write_history, write_tensorboard
@@ -161,7 +161,7 @@ def _complete_record(
                 f"back to resume, or start another run"
             )
     if resolved.settings.folds:
-        _fold_rows(dataset, resolved.settings)  # refused now rather than after all features
+        fold_rows(dataset, resolved.settings)  # refused now rather than after all features
     about = environment()
     about["versions"] = _both(record.get("versions", {}), about["versions"])
     return {
@@ -208,12 +208,12 @@ def _train(
     parameters, digest = backbone.model.count_params(), backbone.digest
     oof = None
     if settings.folds:
-        trained, oof = _train_folds(inputs, checkpoints, timings, progress)
+        trained, oof = train_folds(inputs, checkpoints, timings, progress)
     else:
-        trained = [_train_once(inputs, backbone, checkpoints, timings, progress)]
+        trained = Bag([_train_once(inputs, backbone, checkpoints, timings, progress)])
     kept = trained
     if settings.refit:
-        kept = [_refit(inputs, trained, checkpoints, timings, progress)]
+        kept = Bag([_refit(inputs, trained.members, checkpoints, timings, progress)])
     record["weights"] = {"source": settings.weights, "sha256": digest}
     record["network"] = {"precision": precision, "backbone_parameters": parameters}
     with timings.stage("evaluate"):
@@ -236,38 +236,6 @@ def _train_once(
     )
 
 
-def _train_folds(
-    inputs: Inputs, checkpoints: Path, timings: Timings, progress: Progress
-) -> tuple[list[Member], np.ndarray]:
-    """A member for each fold, and out-of-fold probabilities of all rows that are not test rows.
-
-    Each member chooses (early stopping, penalty, temperature) on validation rows of its own, cut
-    from its training rows, so that its held-out fold does not influence it.
-    """
-    settings, data = inputs.resolved.settings, inputs.data
-    members, oof = [], np.zeros((len(data.catalog), inputs.classes), np.float32)
-    for number, (rest, held) in enumerate(_fold_rows(data, settings), start=1):
-        train, val = split_off(
-            inputs.labels[rest],
-            data.groups[rest],
-            settings.val_fraction,
-            settings.split_seed + number,
-        )
-        member = train_member(
-            inputs,
-            build_backbone(inputs.resolved),
-            rest[train],
-            rest[val],
-            checkpoint=checkpoints / f"fold{number}.npz",
-            timings=timings,
-            progress=progress,
-            label=f"fold {number}/{settings.folds}",
-        )
-        oof[held] = _predict([member], inputs, held)
-        members.append(member)
-    return members, oof
-
-
 def _refit(
     inputs: Inputs, folds: list[Member], checkpoints: Path, timings: Timings, progress: Progress
 ) -> Member:
@@ -275,7 +243,7 @@ def _refit(
     return refit_member(
         inputs,
         build_backbone(inputs.resolved),
-        _pool(inputs.data),
+        pool(inputs.data),
         folds,
         checkpoint=checkpoints / "refit.npz",
         timings=timings,
@@ -283,32 +251,11 @@ def _refit(
     )
 
 
-def _pool(data: Dataset) -> np.ndarray:
-    """Rows of the catalogue that are not for testing."""
-    return np.sort(np.concatenate([data.split.train, data.split.val]))
-
-
-def _fold_rows(data: Dataset, settings: Settings) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Rows of the catalogue to train on and to hold out, for each fold; none of them test rows."""
-    pool = _pool(data)
-    labels, groups = data.catalog.labels[pool], data.groups[pool]
-    parts = folds(labels, groups, settings.folds, settings.split_seed)
-    return [(pool[rest], pool[held]) for rest, held in parts]
-
-
-def _predict(
-    members: list[Member], inputs: Inputs, rows: np.ndarray, progress: Progress | None = None
-) -> np.ndarray:
-    """Probabilities as the saved model gives them: the mean over the members."""
-    each = [member.probabilities(inputs, rows, progress) for member in members]
-    return np.stack(each).mean(axis=0, dtype=np.float64).astype(np.float32)
-
-
 def _evaluate(
     folder: Path,
     inputs: Inputs,
-    trained: list[Member],
-    kept: list[Member],
+    trained: Bag,
+    kept: Bag,
     oof: np.ndarray | None,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -318,11 +265,11 @@ def _evaluate(
     """
     split = inputs.data.split
     rows = {"val": split.val, "test": split.test}
-    tables = {"test": _predict(kept, inputs, split.test, progress)}
+    tables = {"test": kept.probabilities(inputs, split.test, progress)}
     if oof is None:
-        tables["val"] = _predict(trained, inputs, split.val, progress)
+        tables["val"] = trained.probabilities(inputs, split.val, progress)
     else:
-        rows["oof"] = _pool(inputs.data)
+        rows["oof"] = pool(inputs.data)
         tables |= {"oof": oof[rows["oof"]], "val": oof[split.val]}
     ordered = [name for name in ("oof", "val", "test") if len(tables.get(name, ()))]
     return write_tables(
@@ -332,8 +279,8 @@ def _evaluate(
 
 def _write(
     folder: Path,
-    trained: list[Member],
-    kept: list[Member],
+    trained: Bag,
+    kept: Bag,
     settings: Settings,
     metrics: dict[str, Any],
     record: dict[str, Any],
@@ -342,16 +289,19 @@ def _write(
     from zoo.train.classifier import Served, served_model
 
     several = settings.folds > 0 or settings.refit
-    histories = dict(enumerate((m.history for m in trained), start=several))
-    record["kept"] = [_about_member(m) for m in kept]
+    histories = dict(enumerate((m.history for m in trained.members), start=several))
+    record["kept"] = [_about_member(m) for m in kept.members]
+    if len(kept.members) > 1:
+        record["bag_temperature"] = kept.temperature
     if settings.refit:
-        record["folds" if settings.folds else "before_refit"] = [_about_member(m) for m in trained]
-        histories[0] = kept[0].history
+        judged = [_about_member(m) for m in trained.members]
+        record["folds" if settings.folds else "before_refit"] = judged
+        histories[0] = kept.members[0].history
     write_history(folder / "history.csv", histories)
     write_tensorboard(folder / "tensorboard", histories, settings, metrics)
     assert settings.size is not None
-    served = [Served(m.classifier, m.temperature, m.stage == "probe") for m in kept]
-    model = served_model(served, settings.size, settings.resize)
+    served = [Served(m.classifier, m.temperature, m.stage == "probe") for m in kept.members]
+    model = served_model(served, settings.size, settings.resize, kept.temperature)
     with new_file(folder / "model.keras") as temporary:
         model.save(temporary)
     timed = Single(model, (settings.size, settings.resize))
