@@ -43,7 +43,7 @@ def proportion(correct: np.ndarray, groups: np.ndarray | None = None) -> tuple[f
         groups: whole numbers of shape (n,), equal for samples that depend on each other.
     """
     n, total = len(correct), float(correct.sum())
-    sizes, sums = _groups(correct.astype(np.float64), groups)
+    sizes, sums = group_sums(correct.astype(np.float64), groups)
     if len(sizes) == n:
         return wilson(total, n)
     if len(sizes) == 1:
@@ -51,7 +51,7 @@ def proportion(correct: np.ndarray, groups: np.ndarray | None = None) -> tuple[f
     share = total / n
     effect = float((sizes**2).sum()) / n  # if all of a group are alike
     if 0 < share < 1:
-        variance = _error(sums - share * sizes, n) ** 2
+        variance = standard_error(sums - share * sizes, n) ** 2
         effect = min(effect, max(1.0, variance * n / (share * (1 - share))))
     return wilson(total / effect, n / effect, float(stdtrit(len(sizes) - 1, 0.975)))
 
@@ -63,7 +63,7 @@ def design_effect(influence: np.ndarray, groups: np.ndarray | None) -> float:
         influence: of shape (n,), with mean zero.
         groups: whole numbers of shape (n,), or None.
     """
-    sizes, sums = _groups(influence, groups)
+    sizes, sums = group_sums(influence, groups)
     alone = float((influence**2).sum())
     if len(sizes) == len(influence):
         return 1.0
@@ -92,7 +92,10 @@ def mean_interval(
 
 
 def difference_interval(
-    difference: np.ndarray, groups: np.ndarray | None = None, seed: int = 0
+    difference: np.ndarray,
+    groups: np.ndarray | None = None,
+    seed: int = 0,
+    level: float = 0.05,
 ) -> tuple[float, float]:
     """95% interval of the mean of paired differences, symmetric about it.
 
@@ -104,21 +107,25 @@ def difference_interval(
         difference: of shape (n,).
         groups: whole numbers of shape (n,): groups are resampled; None: samples are.
         seed: of the draws.
+        level: share of such intervals that may miss the truth.
     """
-    mean, error, ratios = _studentized(difference, groups, seed)
+    rounds = int(_ROUNDS * min(10.0, 0.05 / level))
+    mean, error, ratios = _studentized(difference, groups, seed, rounds)
     if not error:
         return mean, mean
     count = len(difference) if groups is None else len(np.unique(groups))
-    half = error * max(float(stdtrit(count - 1, 0.975)), float(np.quantile(abs(ratios), 0.95)))
+    student = float(stdtrit(count - 1, 1 - level / 2))
+    resampled = float(np.quantile(abs(ratios), 1 - level)) if len(ratios) else 0.0
+    half = error * max(student, resampled)
     return mean - half, mean + half
 
 
-def independent(n: int, groups: np.ndarray | None) -> int:
+def independent_samples(n: int, groups: np.ndarray | None) -> int:
     """How many of n samples are independent: the number of groups where there are any."""
     return n if groups is None else len(np.unique(groups))
 
 
-def _groups(values: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def group_sums(values: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Size of each group, and the sum of its values; every sample is one where there are none."""
     if groups is None:
         return np.ones(len(values)), values
@@ -126,25 +133,25 @@ def _groups(values: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, 
     return np.bincount(place).astype(np.float64), np.bincount(place, values)
 
 
-def _error(residuals: np.ndarray, n: int) -> float:
+def standard_error(residuals: np.ndarray, n: int) -> float:
     """Standard error of a mean over n samples from the residuals of groups."""
     count = len(residuals)
     return math.sqrt(float((residuals**2).sum()) * count / max(1, count - 1)) / n
 
 
 def _studentized(
-    values: np.ndarray, groups: np.ndarray | None, seed: int
+    values: np.ndarray, groups: np.ndarray | None, seed: int, rounds: int = _ROUNDS
 ) -> tuple[float, float, np.ndarray]:
     """Mean, its standard error, and (resampled mean - mean) / error of each resample."""
-    sizes, sums = _groups(values.astype(np.float64), groups)
+    sizes, sums = group_sums(values.astype(np.float64), groups)
     count, n = len(sizes), len(values)
     mean = float(sums.sum() / n)
     residuals = sums - mean * sizes
-    error = _error(residuals, n)
+    error = standard_error(residuals, n)
     if count < 2 or error <= 1e-12 * abs(mean):
         return mean, 0.0, np.zeros(0)
     rng, ratios = np.random.default_rng(seed), []
-    rounds = int(np.clip(_DRAWS / count, 200, _ROUNDS))
+    rounds = int(np.clip(_DRAWS / count, 200, rounds))
     step = max(1, int(1e6 / count))  # bounds the memory of the draws
     moments = np.stack([residuals**2, residuals * sizes, sizes**2, residuals, sizes])
     for start in range(0, rounds, step):

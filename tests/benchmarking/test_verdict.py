@@ -39,28 +39,54 @@ def test_one_seed_is_judged_as_zoo_ensemble_does():
     assert found.by_accuracy == "better"
 
 
-def test_several_seeds_must_agree():
+def changed(right, gained, lost=0):
+    """Right where it was and on more images, less some."""
+    found = right.copy()
+    found[np.flatnonzero(~right)[:gained]] = True
+    found[np.flatnonzero(right)[:lost]] = False
+    return table(found)
+
+
+def test_two_seeds_must_agree_and_tell_of_these_networks_only():
     right = np.arange(400) % 10 < 8
-    much, less, more = right.copy(), right.copy(), right.copy()
-    much[np.flatnonzero(~right)[:60]] = True
-    more[np.flatnonzero(~right)[:20]] = True
-    less[np.flatnonzero(right)[:3]] = False
-    base = [table(right)] * 3
-    clear = judge([table(much), table(more), table(more)], base)
-    assert (clear.by_accuracy, clear.by_log_loss, clear.seeds) == ("better", "better", 3)
-    assert clear.accuracy == pytest.approx((60 + 20 + 20) / 3 / 400)
-    torn = judge([table(much), table(more), table(less)], base)
+    base = [table(right)] * 2
+    clear = judge([changed(right, 60), changed(right, 20)], base)
+    assert (clear.by_accuracy, clear.by_log_loss) == ("better", "better")
+    assert (clear.seeds, clear.of) == (2, "networks")
+    torn = judge([changed(right, 60), changed(right, 0, 3)], base)
     assert torn.p_value < 0.05
     assert torn.by_accuracy == torn.by_log_loss == "not distinguishable"
-    assert judge(base, [table(much), table(more), table(more)]).by_accuracy == "worse"
+    assert judge(base, [changed(right, 60), changed(right, 20)]).by_accuracy == "worse"
 
 
-def test_few_images_tell_no_difference_of_losses_over_seeds_either():
-    sure, unsure = [table(np.ones(12, bool), c) for c in (0.9, 0.8)]
-    assert compare(sure, unsure).by_log_loss == "not distinguishable"
-    found = judge([sure, sure], [unsure, unsure])
+def test_of_three_seeds_recipes_are_judged_by_how_much_seeds_differ():
+    right = np.arange(400) % 10 < 8
+    base = [table(right)] * 3
+    steady = judge([changed(right, gained) for gained in (38, 40, 42)], base)
+    assert (steady.by_accuracy, steady.by_log_loss, steady.of) == ("better", "better", "recipes")
+    assert steady.accuracy == pytest.approx(0.1)
+    assert steady.low < steady.log_loss < steady.high < 0
+    back = judge(base, [changed(right, gained) for gained in (38, 40, 42)])
+    assert (back.by_accuracy, back.by_log_loss) == ("worse", "worse")
+    # the same mean, and networks that differ much between seeds
+    torn = judge([changed(right, gained) for gained in (0, 40, 80)], base)
+    assert torn.accuracy == pytest.approx(steady.accuracy)
+    assert (torn.by_accuracy, torn.by_log_loss) == ("not distinguishable",) * 2
+
+
+def test_rows_without_randomness_are_recipes_with_one_run():
+    right = np.arange(400) % 10 < 8
+    one, other = changed(right, 60), table(right)
+    assert judge([one], [other]).of == "networks"
+    assert judge([one], [other], seeded=False).of == "recipes"
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_few_images_tell_no_difference_of_losses(seeds):
+    sure, unsure = [table(np.ones(39, bool), c) for c in (0.9, 0.8)]
+    found = judge([sure] * seeds, [unsure] * seeds)
     assert found.high < 0
-    assert found.by_log_loss == "not distinguishable"
+    assert found.by_log_loss == "cannot be told"
 
 
 def test_equal_rows_are_not_distinguishable_five_times_in_a_hundred_at_most():

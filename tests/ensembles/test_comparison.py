@@ -1,6 +1,7 @@
 """One classifier against another: McNemar's test, the bootstrap, and what is concluded."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,3 +132,54 @@ def test_what_cannot_be_compared_is_refused():
         compare(one, two.rows(np.arange(19)))
     with pytest.raises(EnsembleError, match="no samples"):
         compare(one.rows(np.arange(0)), two.rows(np.arange(0)))
+
+
+@pytest.mark.parametrize(("n", "expected"), [(20, "cannot be told"), (39, "cannot be told")])
+def test_of_fewer_than_forty_samples_the_log_loss_cannot_be_told(n, expected):
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0.2, 1, n)
+    found = compare(with_losses(base + 1), with_losses(base))
+    assert found.low > 0
+    assert found.by_log_loss == expected
+    wide = np.concatenate([base, rng.uniform(0.2, 1, 40 - n)])
+    assert compare(with_losses(wide + 1), with_losses(wide)).by_log_loss == "worse"
+
+
+def in_groups(table, size):
+    return replace(table, groups=np.arange(len(table)) // size)
+
+
+def test_groups_are_compared_where_samples_depend_on_each_other():
+    """Forty samples four times over are forty samples."""
+    rng = np.random.default_rng(2)
+    base, more = rng.uniform(0.2, 1.2, 40), rng.normal(0.03, 0.2, 40)
+    one, two = base + abs(more), base + 0.12
+    alone = compare(with_losses(one), with_losses(two))
+    copied = [with_losses(np.repeat(losses, 4)) for losses in (one, two)]
+    counted = compare(*(in_groups(table, 4) for table in copied))
+    naive = compare(*copied)
+    assert (counted.n, counted.independent) == (160, 40)
+    assert counted.low == pytest.approx(alone.low, abs=0.01)
+    assert counted.high == pytest.approx(alone.high, abs=0.01)
+    assert naive.high - naive.low < 0.7 * (counted.high - counted.low)
+    few = compare(*(in_groups(table, 5) for table in copied))
+    assert (few.independent, few.by_log_loss) == (32, "cannot be told")
+
+
+def test_mcnemars_test_counts_groups_too():
+    right = np.repeat(np.arange(30) < 6, 5)
+    one = with_losses(np.where(right, 0.1, 2.0))
+    two = with_losses(np.full(150, 2.0))
+    assert compare(one, two).p_value < 1e-6
+    # six groups of one mind: 2 / 2 ** 6, by draws
+    found = compare(in_groups(one, 5), in_groups(two, 5))
+    assert found.p_value == pytest.approx(2 / 2**6, abs=0.006)
+    assert (found.only_first, found.only_second) == (30, 0)
+
+
+def test_a_comparison_that_is_one_of_many_is_corrected_for_them():
+    one, two = tables(*noisy(0, m=2, n=200))
+    alone, corrected = compare(one, two), compare(one, two, tests=10)
+    assert corrected.p_value == pytest.approx(min(1.0, 10 * alone.p_value))
+    assert corrected.low < alone.low < alone.high < corrected.high
+    assert corrected.as_record()["tests"] == 10

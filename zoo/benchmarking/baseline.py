@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
+from ensembles.comparison import sign_flip
 from zoo.benchmarking.provenance import by_other_code
 from zoo.benchmarking.result import Table, TableRow
 from zoo.benchmarking.tables import grid
-from zoo.benchmarking.verdict import sign_flip
 from zoo.errors import ZooError
 from zoo.evaluate.labels import LABELS
 from zoo.origin import code_version

@@ -346,4 +346,5 @@ def compare_with_best(rows: Sequence[TableRow]) -> None:
             continue
         seeds = row.seeds_with(best)
         if seeds:
-            row.verdict = judge(row.tables(seeds), best.tables(seeds))
+            seeded = any(r.variant != "probe" for r in (row, best))
+            row.verdict = judge(row.tables(seeds), best.tables(seeds), seeded)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.benchmarking.result import Figure, Table, TableRow
-from zoo.benchmarking.verdict import Verdict
+from zoo.benchmarking.verdict import FEWEST_SEEDS, Verdict
 from zoo.errors import disk_errors
 from zoo.escape import csv_cell, markdown_code, markdown_text, write_csv
 from zoo.evaluate.labels import LABELS
@@ -140,8 +140,15 @@ def _cost(row: TableRow) -> list[str]:
 def _verdict(found: Verdict | None) -> tuple[str, str]:
     if found is None:
         return "", ""
-    accuracy = f"{found.accuracy:+.3f} {found.by_accuracy}"
-    return accuracy, f"{found.log_loss:+.3f} {found.by_log_loss}"
+    about = "" if found.of == "recipes" else " (these networks)"
+    shown = [
+        f"{change:+.3f} {words}{about if words in ('better', 'worse') else ''}"
+        for change, words in (
+            (found.accuracy, found.by_accuracy),
+            (found.log_loss, found.by_log_loss),
+        )
+    ]
+    return shown[0], shown[1]
 
 
 def _millions(count: int | None, digits: int = 2) -> str:
@@ -188,12 +195,27 @@ def _intervals(table: Table) -> str:
 def _comparison(table: Table) -> str:
     if table.best is None:
         return ""
-    return (
+    verdicts = [row.verdict for row in table.rows if row.verdict is not None]
+    parts = [
         f"Best single: {markdown_text(table.best.label)}, by log loss on validation images. "
-        f"Against it: the difference, and better or worse if a paired test over test images "
-        f"(McNemar's, or a sign-flip test of means over seeds; bootstrap for log loss) at the 5% "
-        f"level and every seed agree, not corrected for the number of rows."
-    )
+        f"Against it: the difference, and better or worse by a paired test at the 5% level."
+    ]
+    if any(v.of == "recipes" and v.seeds > 1 for v in verdicts):
+        parts.append(
+            "It is about recipes: another seed would say the same (Student's t with the variance "
+            "over seeds and over test images)."
+        )
+    if any(v.of == "networks" for v in verdicts):
+        parts.append(
+            f"Where fewer than {FEWEST_SEEDS} seeds can be compared it is about these networks, "
+            f"not about this recipe: another seed may say otherwise (McNemar's test, bootstrap-t)."
+        )
+    if len(verdicts) > 1:
+        parts.append(
+            f"{len(verdicts)} rows are tested and not corrected for that: of so many equal ones, "
+            f"{0.05 * len(verdicts):.1f} per column are called better or worse by chance."
+        )
+    return " ".join(parts)
 
 
 def _kept(table: Table) -> str:
@@ -220,7 +242,7 @@ def _problems(table: Table) -> list[str]:
 
 _PLAIN = ("label", "kind", "backbone", "variant", "method", "best_single")
 _NUMBERS = ("parameters", "macs", "bytes", "train_seconds", "ms_per_image", "val_log_loss")
-_AGAINST = ("accuracy", "p_value", "log_loss", "low", "high", "by_accuracy", "by_log_loss")
+_AGAINST = ("accuracy", "p_value", "log_loss", "low", "high", "by_accuracy", "by_log_loss", "of")
 
 
 def csv_text(table: Table) -> str:

@@ -14,7 +14,12 @@ from zoo.words import counted
 _GAP = 2  # blanks between columns
 _NOTE = 100  # characters of the notes at most, which longer lines make hard to read
 _LONGEST = 36  # letters of a row's name
-_SHORT = {"better": "better", "worse": "worse", "not distinguishable": "same"}
+_SHORT = {
+    "better": "better",
+    "worse": "worse",
+    "not distinguishable": "same",
+    "cannot be told": "?",
+}
 
 
 def terminal_table(table: Table, width: int, *, wide: bool = False) -> str:
@@ -119,8 +124,13 @@ def _note(table: Table, cut: bool) -> str:
     if table.best is not None:
         parts.append(
             "* best single by validation log loss; vs *: better, worse or the same (not "
-            "distinguishable) by log loss in a paired test."
+            "distinguishable) by log loss in a paired test, ? cannot be told."
         )
+        tested = [row.verdict for row in table.rows if row.verdict is not None]
+        if any(v.of == "networks" for v in tested):
+            parts.append("With so few seeds the verdicts are about these networks, not recipes.")
+        if len(tested) > 1:
+            parts.append(f"{counted(len(tested), 'row')} tested, not corrected for that.")
     problems = dict.fromkeys(why for row in table.rows for why in row.problems.values())
     parts += [f"Failed: {printable(why)}." for why in problems]
     if cut:

@@ -181,7 +181,8 @@ def _against_default(study: Study) -> str:
     if study.against_default is None:
         return said
     heading = "the best trial against the default settings, on validation"
-    luck = f"  the best of {len(study.ranked(best['stage']))} is partly luck: see the test images"
+    count = len(study.ranked(best["stage"]))
+    luck = f"  the best of {count} is partly luck, for which this is corrected"
     return f"{said}\n{verdict(study.against_default.as_record(), heading)}\n{luck}"
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from ensembles import PredictionTable
+from ensembles.intervals import group_sums
 from zoo.diagnosis.evidence import SEED, Evidence
 from zoo.diagnosis.finding import (
     FEW_IMAGES,
@@ -45,7 +46,9 @@ def check_balance(evidence: Evidence) -> Outcome:
     if min(ours.sum(), (~ours).sum()) < _FEWEST_RARE:
         why = f"{says}, and too few have predictions to compare the recall of rare classes"
         return unknown("balance", why, FEW_IMAGES)
-    gap, low, high = difference_interval(correct[~ours], correct[ours])
+    groups = table.groups
+    each = (None, None) if groups is None else (groups[~ours], groups[ours])
+    gap, low, high = difference_interval(correct[~ours], correct[ours], each)
     says += f"; the recall of rare ones is lower by {gap:.3f} [{low:+.3f}, {high:+.3f}]"
     if low <= 0:
         return outcome("balance", says, [])
@@ -78,15 +81,18 @@ def balanced_gain(table: PredictionTable, counts: np.ndarray) -> tuple[float, fl
     Probabilities divided by the frequency of their class are those of equally frequent classes
     (logit adjustment, Menon et al. 2021, arXiv 2007.07314). A class of low recall because it is
     rare gains more by it than the others lose; one that cannot be told from another does not. The
-    interval is a paired bootstrap within classes.
+    interval is a paired bootstrap within classes, over groups if the table knows any.
     """
     plain = table.probabilities.argmax(axis=1) == table.labels
     adjusted = (table.probabilities / np.maximum(counts, 1)).argmax(axis=1) == table.labels
     change = adjusted.astype(np.float64) - plain
     rng, means = np.random.default_rng(SEED), []
     for k in np.unique(table.labels):
-        own = change[table.labels == k]
-        means.append(own[rng.integers(0, len(own), (_ROUNDS, len(own)))].mean(axis=1))
+        of_class = table.labels == k
+        groups = None if table.groups is None else table.groups[of_class]
+        sizes, sums = group_sums(change[of_class], groups)
+        rows = rng.integers(0, len(sums), (_ROUNDS, len(sums)))
+        means.append(sums[rows].sum(axis=1) / sizes[rows].sum(axis=1))
     drawn = np.mean(means, axis=0)
     gain = np.mean([change[table.labels == k].mean() for k in np.unique(table.labels)])
     return float(gain), float(np.quantile(drawn, 0.05)), float(np.quantile(drawn, 0.95))

@@ -210,6 +210,12 @@ class Evidence:
                 advance()
         return result
 
+    def one_of_each_group(self, rows: np.ndarray) -> np.ndarray:
+        """Rows that do not depend on each other: a random one of those of each group."""
+        shuffled = np.random.default_rng(SEED).permutation(rows)
+        first = np.unique(self.dataset.groups[shuffled], return_index=True)[1]
+        return np.sort(shuffled[first])
+
     @cached_property
     def probed(self) -> np.ndarray:
         """:meth:`cross_probed` with the labels as given."""

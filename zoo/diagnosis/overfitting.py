@@ -40,7 +40,7 @@ def check_fit(evidence: Evidence) -> Outcome:
     labels, probabilities = evidence.on_training
     known = probabilities.argmax(axis=1) == labels
     new = table.probabilities.argmax(axis=1) == table.labels
-    gap, low, high = difference_interval(known, new)
+    gap, low, high = difference_interval(known, new, (None, table.groups))
     says = (
         f"accuracy {known.mean():.3f} on training images, {new.mean():.3f} on unseen ones: a gap "
         f"of {gap:+.3f} [{low:+.3f}, {high:+.3f}]"

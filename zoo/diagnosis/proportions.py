@@ -6,15 +6,20 @@ import math
 
 import numpy as np
 
-from zoo.evaluate.metrics import wilson
+from ensembles.intervals import proportion
 
 
-def difference_interval(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+def difference_interval(
+    first: np.ndarray,
+    second: np.ndarray,
+    groups: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
+) -> tuple[float, float, float]:
     """Difference of two independent shares with its 95% interval (Newcombe 1998, method 10).
 
     Args:
         first, second: bool arrays of shapes (n,) and (m,), neither empty.
+        groups: of both, whole numbers of the same shapes; None if images do not depend on another.
     """
-    (a, b), (n, m) = (float(first.mean()), float(second.mean())), (len(first), len(second))
-    (la, ua), (lb, ub) = wilson(float(first.sum()), n), wilson(float(second.sum()), m)
+    a, b = float(first.mean()), float(second.mean())
+    (la, ua), (lb, ub) = proportion(first, groups[0]), proportion(second, groups[1])
     return a - b, a - b - math.hypot(a - la, ub - b), a - b + math.hypot(ua - a, b - lb)

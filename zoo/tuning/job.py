@@ -305,7 +305,9 @@ def _conclude(session: StudySession) -> Study:
     if study.ranked() or study.ranked("probe"):
         write_best(session.context.folder / "best.json", study.best["settings"])
     write_jsonl(session.context.folder / "trials.jsonl", study.trials)
-    return replace(study, against_default=result.against_default(study, session.context.val_labels))
+    data = session.context.dataset
+    against = result.against_default(study, session.context.val_labels, data.groups[data.split.val])
+    return replace(study, against_default=against)
 
 
 def _complete_probe_rows(study: Study, session: StudySession) -> None:

@@ -130,8 +130,16 @@ def _against(study: Study) -> str:
         f"The best trial against the default settings on the same {test.n} validation images: by "
         f"accuracy {test.by_accuracy} (only the best trial is correct on {test.only_first}, only "
         f"the default on {test.only_second}; McNemar p = {test.p_value:.2g}), by log loss "
-        f"{test.by_log_loss} ({test.log_loss:+.3f} [{test.low:+.3f}, {test.high:+.3f}])."
+        f"{test.by_log_loss} ({test.log_loss:+.3f} [{test.low:+.3f}, {test.high:+.3f}])"
+        f"{_corrected(test.tests)}."
     )
+
+
+def _corrected(tests: int) -> str:
+    """The best of many trials is partly luck."""
+    if tests == 1:
+        return ""
+    return f"; both are corrected for the {tests} other trials, each of which could have been best"
 
 
 def _run_link(run: Run, number: int) -> dict[str, Any]:

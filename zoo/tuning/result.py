@@ -251,8 +251,19 @@ def diverse(study: Study, labels: np.ndarray, count: int) -> list[TrialRecord]:
     return chosen
 
 
-def against_default(study: Study, labels: np.ndarray) -> Comparison | None:
-    """The best trial against that of the default settings; see :class:`Study`."""
+def against_default(
+    study: Study, labels: np.ndarray, groups: np.ndarray | None = None
+) -> Comparison | None:
+    """The best trial against that of the default settings; see :class:`Study`.
+
+    The images chose the best of the others: any of them could have been it, and the comparison is
+    corrected for as many (Bonferroni).
+
+    Args:
+        study: with its trials.
+        labels: of the validation images, int64 of shape (n,).
+        groups: of them, whole numbers of shape (n,).
+    """
     if not study.ranked():
         return None
     best, default = study.best, study.default
@@ -261,7 +272,8 @@ def against_default(study: Study, labels: np.ndarray) -> Comparison | None:
     first, second = (_predictions(study.path, row["trial"], len(labels)) for row in (best, default))
     if first is None or second is None:  # trained on another machine
         return None
-    return compare(PredictionTable.of(first, labels), PredictionTable.of(second, labels))
+    one, other = (PredictionTable.of(p, labels, groups=groups) for p in (first, second))
+    return compare(one, other, tests=len(study.ranked(best["stage"])) - 1)
 
 
 def _predictions(study: Path, number: int, count: int) -> np.ndarray | None:
