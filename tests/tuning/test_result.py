@@ -123,9 +123,28 @@ def test_the_best_trial_is_compared_with_the_default_one_on_the_same_images(tmp_
     against = against_default(found, labels)
     assert (against.only_first, against.only_second, against.n) == (16, 0, 60)
     assert (against.by_accuracy, against.by_log_loss) == ("better", "better")
+    # two others could have been the best
+    assert (against.tests, against.p_value) == (2, pytest.approx(2 * 2 / 2**16))
     assert against_default(study([row(0, 0.6, default=True)], tmp_path), labels) is None
     elsewhere = study([row(0, 0.6, default=True), row(2, 0.9)], tmp_path)
     assert against_default(elsewhere, labels) is None
+
+
+def test_the_best_of_many_equal_trials_is_rarely_called_better(tmp_path):
+    """Twelve trials that are correct on 60% at random, each on images of its own."""
+    rng, labels, false = np.random.default_rng(3), np.arange(80) % 2, 0
+    for repetition in range(30):
+        scores, folder = [], tmp_path / str(repetition)
+        for number in range(12):
+            wrong = rng.random(80) < 0.4
+            p = np.eye(2)[np.where(wrong, 1 - labels, labels)] * 0.2 + 0.4
+            trial = work_folder(folder, number)
+            trial.mkdir(parents=True)
+            np.save(trial / "val.npy", p)
+            scores.append(row(number, float(1 - wrong.mean()), default=number == 0))
+        found = against_default(study(scores, folder), labels)
+        false += found is not None and found.by_accuracy == "better"
+    assert false <= 3
 
 
 def test_importances_find_the_setting_that_matters(tmp_path):
