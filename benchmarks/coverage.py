@@ -186,7 +186,7 @@ def equal_loss(first: Population, more_accurate: float) -> Population:
 
 
 def false_over_seeds(seeds: int, spread: float, n: int, repetitions: int) -> float:
-    """How often recipes of equal mean accuracy, whose trainings differ, are called different."""
+    """How often recipes of equal mean accuracy, whose runs differ, are called different."""
     false = 0
     for r in range(repetitions):
         rng = np.random.default_rng([seeds, n, r])
@@ -246,7 +246,7 @@ def _print_groups(repetitions: int, quick: bool) -> None:
     for share, size in ((0.5, 5),) if quick else ((0.0, 1), (0.2, 5), (0.5, 5), (1.0, 5)):
         held, false = in_groups(share, size, 400, repetitions)
         rows.append([f"{share:.0%} of {size}", *(f"{held[m]:.3f}" for m in LABELS), f"{false:.3f}"])
-    title = "400 images, some in groups of near copies"
+    title = "400 images, some in groups of near-duplicates"
     print_table(title, ["in groups", *LABELS.values(), "false verdicts"], rows)
 
 

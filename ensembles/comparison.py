@@ -130,7 +130,7 @@ def loss_in_words(difference: float, low: float, high: float, independent: int) 
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Two-sided exact p-value that either of two is right alone equally often."""
+    """Two-sided exact p-value of the hypothesis that both are equally accurate (McNemar)."""
     total = only_first + only_second
     if not total:
         return 1.0

@@ -126,7 +126,7 @@ def independent_samples(n: int, groups: np.ndarray | None) -> int:
 
 
 def group_sums(values: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Size of each group, and the sum of its values; every sample is one where there are none."""
+    """Size of each group, and the sum of its values; every sample is one if there are none."""
     if groups is None:
         return np.ones(len(values)), values
     place = np.unique(groups, return_inverse=True)[1]

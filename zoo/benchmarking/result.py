@@ -31,7 +31,7 @@ class Figure:
         low, high: 95% interval.
         over: what the interval is over: ``seeds``, or ``images`` of a single training run.
         each: of every seed.
-        reason: why there is no interval, in words; empty where there is one.
+        reason: why there is no interval, in words; empty if there is one.
     """
 
     value: float | None

@@ -20,7 +20,7 @@ from ensembles.intervals import (
 )
 from ensembles.probabilities import true_class
 
-FEWEST_SEEDS = 3  # for a verdict about recipes: fewer do not tell how much trainings differ
+FEWEST_SEEDS = 3  # for a verdict about recipes: fewer do not tell how much runs differ
 
 
 @dataclass(frozen=True)

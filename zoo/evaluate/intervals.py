@@ -151,7 +151,7 @@ class Area:
 
     @property
     def value(self) -> float:
-        """In 0..1; nan where all images are of one class."""
+        """In 0..1; nan if all images are of one class."""
         return float(np.mean(self._areas)) if self._areas else math.nan
 
     def interval(self, groups: np.ndarray | None) -> tuple[float, float] | Reason:
@@ -232,7 +232,7 @@ class Calibration:
 
     @property
     def value(self) -> float:
-        """In 0..1; 0 where the plain error is no higher than perfect calibration usually shows."""
+        """In 0..1; 0 if the plain error is no higher than perfect calibration usually shows."""
         return self._matching(0.5)
 
     @property

@@ -21,7 +21,7 @@ __all__ = ["evaluate", "value", "wilson"]
 
 
 def value(name: str, labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """One metric without its interval; nan where it is not defined.
+    """One metric without its interval; nan if it is not defined.
 
     Args:
         name: a key of ``zoo.evaluate.labels.LABELS``.
@@ -53,7 +53,7 @@ def evaluate(
             images of one patient): intervals then are of so many groups, not images.
 
     Returns:
-        Metric to ``{"value", "low", "high", "n"}``; None where a value is not defined, such as the
+        Metric to ``{"value", "low", "high", "n"}``; None if a value is not defined, such as the
         AUC of one class. Where there is a value and no interval, ``"reason"`` says why in words.
         The calibration error also has ``"raw"``, before its bias is taken off, and
         ``"raw_if_perfect"``, what that is 95% of the time at most of a perfectly calibrated
