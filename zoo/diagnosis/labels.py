@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from ensembles import PredictionTable
+from ensembles.calibration import enough
+from ensembles.intervals import independent, proportion
+from ensembles.probabilities import FLOOR, log_probabilities, softmax
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import FEW_IMAGES, Finding, Outcome, Shown, outcome, unknown
-from zoo.evaluate.metrics import wilson
 from zoo.words import counted
 
 _FEWEST = 100
 _SUREST = 0.3
 _SHARE = 0.01
 _OF_ERRORS = 0.17  # what clean but hard images reach was measured to be below this
+# Of a likelihood ratio of one more parameter at the edge of its range, at the 5% level: Self and
+# Liang (1987)
+_LIKELIER = 2.706
+_QUALITY = 0.1  # by simulation: benchmarks/choices.py
+_LOG_TEMPERATURES = np.linspace(-1.6, 2.4, 25)
+_RATES = (0.01, 0.02, 0.04, 0.06, 0.09, 0.13, 0.18, 0.25, 0.33)
+WEAK_JUDGE = "too weak a model"
 
 
 def suspects(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -38,42 +51,110 @@ def suspects(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return found
 
 
-def wrong_labels(labels: np.ndarray, probabilities: np.ndarray) -> tuple[int, float]:
-    """How many labels are wrong, and the lower end of the 95% interval of their share.
+@dataclass(frozen=True)
+class LabelNoise:
+    """What a model's contradictions say about the labels of images it was not trained on.
 
     A hard image is called something else with little confidence, an image with a wrong label with
-    as much as any other. So where models are surest, in the most confident three tenths,
-    nearly all contradictions are wrong labels, and their share there estimates that of all.
+    as much as any other. So if a model is good, in the most confident three tenths of its
+    predictions nearly all contradictions are wrong labels, and their share there estimates that of
+    all. A weak model contradicts correct labels there, too: see :attr:`likelihood_ratio`.
 
-    Args:
-        labels: int64 of shape (n,).
-        probabilities: of shape (n, k), of models that were not trained on these samples.
+    Attributes:
+        count: estimated number of wrong labels.
+        low: lower end of the 95% interval of their share.
+        errors: share of all labels that the model contradicts.
+        quality: by how much the model errs less than always naming the most frequent class, at
+            most 1; 0 if it is no better.
+        likelihood_ratio: twice the log of how much likelier the labels are if a share of them is
+            wrong than if the images are hard, both with the model at its most likely temperature.
     """
-    wrong = probabilities.argmax(axis=1) != labels
-    order = np.argsort(-probabilities.max(axis=1), kind="stable")
-    surest = wrong[order[: max(1, int(_SUREST * len(order)))]]
-    share = float(surest.mean())
-    return round(share * len(labels)), wilson(float(surest.sum()), len(surest))[0]
+
+    count: int
+    low: float
+    errors: float
+    quality: float
+    likelihood_ratio: float
+
+    @classmethod
+    def of(
+        cls, labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray | None = None
+    ) -> LabelNoise:
+        """Estimate it.
+
+        Args:
+            labels: int64 of shape (n,).
+            probabilities: of shape (n, k), of models that were not trained on these samples.
+            groups: of shape (n,), equal for samples that depend on each other.
+        """
+        n = len(labels)
+        wrong = probabilities.argmax(axis=1) != labels
+        order = np.argsort(-probabilities.max(axis=1), kind="stable")
+        surest = order[: max(1, int(_SUREST * n))]
+        low, _ = proportion(wrong[surest], None if groups is None else groups[surest])
+        rest = 1 - np.bincount(labels).max() / n
+        ratio = _likelihood_ratio(labels, probabilities) * independent(n, groups) / n
+        return cls(
+            count=round(float(wrong[surest].mean()) * n),
+            low=low,
+            errors=float(wrong.mean()),
+            quality=1 - float(wrong.mean()) / rest if rest else 0.0,
+            likelihood_ratio=ratio,
+        )
+
+    @property
+    def seems_high(self) -> bool:
+        """Whether the confident contradictions are more than those of a good model would be."""
+        return self.low >= max(_SHARE, _OF_ERRORS * self.errors)
+
+    @property
+    def can_tell(self) -> bool:
+        """Whether the model is good enough to tell wrong labels from hard images."""
+        noisy = self.seems_high and self.likelihood_ratio <= _LIKELIER
+        return self.quality >= _QUALITY and not noisy
+
+
+def _likelihood_ratio(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    rows = enough(len(labels))
+    logs, y = log_probabilities(probabilities[rows]).astype(np.float64), labels[rows]
+    others = probabilities.shape[1] - 1
+
+    def likelihood(log_temperature: float, rates: Sequence[float]) -> float:
+        p = softmax(logs / np.exp(log_temperature))[np.arange(len(y)), y]
+        mixed = ((1 - rate) * p + rate * (1 - p) / others for rate in rates)
+        return max(float(np.log(np.maximum(q, FLOOR)).sum()) for q in mixed)
+
+    noisy = max(likelihood(t, _RATES) for t in _LOG_TEMPERATURES)
+    # exact, unlike the other: what is between the steps must not count against clean labels
+    ends = (float(_LOG_TEMPERATURES[0]), float(_LOG_TEMPERATURES[-1]))
+    clean = minimize_scalar(lambda t: -likelihood(t, (0.0,)), bounds=ends, method="bounded")
+    return 2 * (noisy + float(clean.fun))
 
 
 def check_labels(evidence: Evidence) -> Outcome:
     """Name labels that models trained on the other images contradict with confidence."""
     table, findings = evidence.out_of_fold, _copies(evidence)
-    if len(table.labels) < _FEWEST and not findings:
+    n = len(table.labels)
+    if n < _FEWEST and not findings:
         return unknown(
             "labels",
-            f"{len(table.labels)} images with predictions are too few to tell wrong labels from "
-            f"hard images; train with --folds 5",
+            f"{n} images with predictions are too few to tell wrong labels from hard images; "
+            f"train with --folds 5",
             FEW_IMAGES,
         )
-    if len(table.labels) < _FEWEST:
+    if n < _FEWEST:
         return outcome("labels", "too few predictions to tell more than copies", findings)
-    count, low = wrong_labels(table.labels, table.probabilities)
-    says = f"about {count} of {len(table.labels)} labels look wrong"
-    errors = float((table.probabilities.argmax(axis=1) != table.labels).mean())
-    if low >= max(_SHARE, _OF_ERRORS * errors):
-        findings.append(_doubtful(table, count, low))
-    return outcome("labels", says, findings)
+    noise = LabelNoise.of(table.labels, table.probabilities, table.groups)
+    if not noise.can_tell:
+        why = (
+            f"cannot tell with this model: it contradicts {noise.errors:.0%} of {n} labels, and "
+            f"hard images explain them as well as wrong labels do; train a better one"
+        )
+        return outcome("labels", why, findings) if findings else unknown("labels", why, WEAK_JUDGE)
+    if not noise.seems_high:
+        return outcome("labels", f"hard images explain the contradictions of {n} labels", findings)
+    findings.append(_doubtful(table, noise.count, noise.low))
+    return outcome("labels", f"about {noise.count} of {n} labels look wrong", findings)
 
 
 def _doubtful(table: PredictionTable, count: int, low: float) -> Finding:
