@@ -10,7 +10,7 @@ import numpy as np
 from ensembles._base import Combiner, Predictions, labelled
 from ensembles._errors import EnsembleError
 from ensembles._folds import fold_numbers
-from ensembles.paired import ROUNDING, is_distinguishable
+from ensembles.comparison import ROUNDING, is_distinguishable
 from ensembles.pipeline import Ensemble, member_temperatures, rescaled
 from ensembles.probabilities import brier, calibration_error, true_class
 from ensembles.selection import BestMember, GreedySelection
@@ -154,7 +154,8 @@ def choose(
     """The simplest method that cannot be told from the best, by cross-validation.
 
     A method is passed over for one that is simpler if a paired test at the 5% level does not
-    distinguish their log losses: see :mod:`ensembles.paired`. If none is at least as good as every
+    distinguish their log losses: see
+    :func:`ensembles.comparison.is_distinguishable`. If none is at least as good as every
     single member, it is the best member alone.
 
     Args:

@@ -15,6 +15,7 @@ from ensembles.table import PredictionTable, align
 
 LEVEL = 0.05
 FEWEST = 40  # independent samples for a verdict on log loss: of fewer, too often a false one
+ROUNDING = 1e-9  # of a mean log loss: identical members, added up in another order
 NOT_DISTINGUISHABLE, CANNOT_BE_TOLD = "not distinguishable", "cannot be told"
 
 
@@ -127,6 +128,22 @@ def loss_in_words(difference: float, low: float, high: float, independent: int) 
     if independent < FEWEST:
         return CANNOT_BE_TOLD
     return in_words(-difference, not low <= 0 <= high)
+
+
+def is_distinguishable(difference: np.ndarray, groups: np.ndarray | None = None) -> bool:
+    """Whether the paired test of log losses tells two classifiers apart, at the 5% level.
+
+    Never if they differ by rounding, nor by fewer than 40 independent samples.
+
+    Args:
+        difference: of the samples' losses, of shape (n,).
+        groups: of shape (n,), numbers or names, equal for samples that depend on each other.
+    """
+    n = len(difference)
+    if independent_samples(n, groups) < FEWEST or abs(difference.mean()) <= ROUNDING:
+        return False
+    low, high = difference_interval(difference, groups)
+    return not low <= 0 <= high
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

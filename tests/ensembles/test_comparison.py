@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from ensembles import EnsembleError, compare
-from ensembles.comparison import mcnemar
+from ensembles.comparison import is_distinguishable, mcnemar
 from tests.helpers.members import logits_and_labels, loss, noisy, reordered, softmax, tables
 
 
@@ -183,3 +183,22 @@ def test_a_comparison_that_is_one_of_many_is_corrected_for_them():
     assert corrected.p_value == pytest.approx(min(1.0, 10 * alone.p_value))
     assert corrected.low < alone.low < alone.high < corrected.high
     assert corrected.as_record()["tests"] == 10
+
+
+def test_copies_add_nothing_to_what_can_be_told():
+    difference = np.random.default_rng(3).normal(0.2, 1, 60)
+    groups = np.repeat(np.arange(60), 9)
+    assert not is_distinguishable(difference)
+    assert not is_distinguishable(difference[groups], groups)
+    assert is_distinguishable(difference[groups])
+
+
+@pytest.mark.parametrize("n", [1, 20, 39])
+def test_few_samples_cannot_tell(n):
+    assert not is_distinguishable(5 + np.random.default_rng(0).normal(size=n))
+    assert is_distinguishable(5 + np.random.default_rng(0).normal(size=40))
+
+
+@pytest.mark.parametrize("difference", [np.zeros(100), np.full(100, 1e-16), np.full(100, -1e-12)])
+def test_rounding_is_no_difference(difference):
+    assert not is_distinguishable(difference)

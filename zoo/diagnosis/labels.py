@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 
 from ensembles import PredictionTable
 from ensembles.calibration import enough
-from ensembles.intervals import independent, proportion
+from ensembles.intervals import independent_samples, proportion
 from ensembles.probabilities import FLOOR, log_probabilities, softmax
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import FEW_IMAGES, Finding, Outcome, Shown, outcome, unknown
@@ -93,7 +93,7 @@ class LabelNoise:
         surest = order[: max(1, int(_SUREST * n))]
         low, _ = proportion(wrong[surest], None if groups is None else groups[surest])
         rest = 1 - np.bincount(labels).max() / n
-        ratio = _likelihood_ratio(labels, probabilities) * independent(n, groups) / n
+        ratio = _likelihood_ratio(labels, probabilities) * independent_samples(n, groups) / n
         return cls(
             count=round(float(wrong[surest].mean()) * n),
             low=low,
