@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.deprecated import current_settings
+from zoo.digests import checked, write_digests
 from zoo.errors import DiskError, ZooError, disk_errors, nearest, read_errors
 from zoo.escape import escaped_json
+from zoo.history import Epochs, read_history
 from zoo.origin import versions
 from zoo.paths import (
     MARK,
@@ -67,6 +69,14 @@ class Run:
         """The run's name, unique in its folder."""
         return self.path.name
 
+    def file(self, name: str) -> Path:
+        """Path of one of its files, after a warning if it was changed since it was written.
+
+        Args:
+            name: relative to the run's folder.
+        """
+        return checked(self.path / name)
+
     @cached_property
     def record(self) -> RunRecord:
         """Content of ``run.json``: settings, seed, versions, data, weights, timings.
@@ -74,7 +84,7 @@ class Run:
         Raises:
             ZooError: missing or damaged.
         """
-        record = read_record(self.path / "run.json", RunRecord)
+        record = read_record(self.file("run.json"), RunRecord)
         record["settings"] = current_settings(record["settings"])
         return record
 
@@ -132,7 +142,27 @@ class Run:
         Raises:
             ZooError: missing or damaged.
         """
-        return read_record(self.path / "metrics.json", Metrics)
+        return read_record(self.file("metrics.json"), Metrics)
+
+    @cached_property
+    def history(self) -> dict[int, Epochs]:
+        """Fold to its epochs, from ``history.csv``; none if there was no training but a probe's.
+
+        Raises:
+            ZooError: missing, damaged, or without an epoch that ``run.json`` calls the best.
+        """
+        if self.kind == "ensemble":
+            return {}
+        path = self.file("history.csv")
+        found = read_history(path)
+        longest = max(map(len, found.values()), default=0)
+        best = max((int(t["best_epoch"]) for t in self.trained), default=0)
+        if best > longest:
+            raise RecordError(
+                f"{path} is damaged: run.json names epoch {best} as the best, and it has "
+                f"{longest}; train the run again"
+            )
+        return found
 
     def predictions(self, split: str = "test") -> PredictionTable:
         """Stored predictions of ``val``, ``test`` or, of a run with folds, ``oof``.
@@ -142,7 +172,7 @@ class Run:
         """
         from ensembles import PredictionTable
 
-        return PredictionTable.load(self.path / "predictions" / f"{split}.npz")
+        return PredictionTable.load(self.file(f"predictions/{split}.npz"))
 
     @cached_property
     def combination(self) -> EnsembleRecord | None:
@@ -153,7 +183,7 @@ class Run:
         """
         if not (self.path / "ensemble.json").is_file():
             return None
-        return read_record(self.path / "ensemble.json", EnsembleRecord)
+        return read_record(self.file("ensemble.json"), EnsembleRecord)
 
     @property
     def members(self) -> list[Run]:
@@ -175,7 +205,7 @@ class Run:
                 f"{self.name} is an ensemble of several networks: zoo.predict asks them all, and "
                 f".members gives each"
             )
-        return load_model(self.path / "model.keras")
+        return load_model(self.file("model.keras"))
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -397,6 +427,7 @@ class RunWriter:
         shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
         for left in [p for p in self.path.rglob(".*") if p.is_file() and p.name != MARK]:
             left.unlink()  # a temporary file of a killed process
+        write_digests(self.path)
         self.path.rename(self.target)
         for found in list(self.target.rglob(MARK)):  # it is the lock until here
             found.unlink()

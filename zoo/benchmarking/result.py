@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -307,8 +306,7 @@ class _Costs:
 
 
 def _epochs_seconds(run: Run) -> float:
-    with (run.path / "history.csv").open(newline="", encoding="utf-8") as file:
-        return sum(float(row["seconds"]) for row in csv.DictReader(file))
+    return sum(row["seconds"] for rows in run.history.values() for row in rows)
 
 
 def _given(run: Run) -> list[str]:

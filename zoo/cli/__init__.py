@@ -11,6 +11,7 @@ import click
 
 from zoo import __version__
 from zoo.deprecated import RenamedWarning
+from zoo.digests import ChangedFileWarning
 from zoo.errors import ZooError
 
 # name, module and first line of help: listing the commands imports none of them
@@ -100,7 +101,7 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """Show what is meant for users as a sentence, everything else as Python does."""
-    if issubclass(category, RenamedWarning):
+    if issubclass(category, (RenamedWarning, ChangedFileWarning)):
         print(f"warning: {message}", file=sys.stderr)
     else:
         text = warnings.formatwarning(message, category, filename, lineno, line)

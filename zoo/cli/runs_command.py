@@ -12,12 +12,19 @@ from zoo.cli._common import echo, json_option, print_json, runs_option, table
 
 @click.command("runs", cls=Command)
 @runs_option
+@click.option("--verify", is_flag=True, help="Name files that changed since a run was written.")
 @json_option
-def command(runs_dir: str | None, as_json: bool) -> None:
+def command(runs_dir: str | None, verify: bool, as_json: bool) -> None:
     """List the runs: backbone or ensemble, data, test accuracy.
 
     Interrupted runs are listed last; `zoo finetune --resume --name RUN` continues one.
+
+    With --verify, the files of each run are compared with the digests that the run keeps, and the
+    exit code is 1 if one was changed or lost.
     """
+    if verify:
+        _verify(runs_dir, as_json)
+        return
     from zoo import paths
     from zoo.errors import ZooError
     from zoo.runs import Run, finished, unfinished
@@ -46,6 +53,25 @@ def command(runs_dir: str | None, as_json: bool) -> None:
         echo(table(headers, [_cells(r) for r in rows]))
     for name in waiting:
         echo(f"unfinished: {name}  (zoo finetune --resume --name {name})")
+
+
+def _verify(runs_dir: str | None, as_json: bool) -> None:
+    """Name the files of each run that are not as they were written."""
+    from zoo.digests import differences
+    from zoo.runs import finished
+
+    found = {run.name: differences(run.path) for run in finished(runs_dir)}
+    if as_json:
+        print_json({"runs": found})
+    for name, files in found.items() if not as_json else ():
+        if files is None:
+            echo(f"{name}: no digests, it was written by an older version")
+        elif not files:
+            echo(f"{name}: as it was written")
+        for file, what in (files or {}).items():
+            echo(f"{name}: {file} {'is' if what == 'missing' else 'was'} {what}")
+    if any(found.values()):
+        raise click.exceptions.Exit(1)
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -230,7 +230,7 @@ def _keep(run: Run, target: Path) -> None:
     if not (run.path / model).is_file():
         raise ZooError(f"run {run.name!r} has no {model}: it is damaged; train it again")
     target.mkdir(parents=True)
-    for file in [run.path / kept for kept in _KEPT_FILES]:
+    for file in [run.file(kept) for kept in _KEPT_FILES]:
         if file.is_file():
             try:
                 os.link(file, target / file.name)

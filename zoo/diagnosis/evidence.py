@@ -5,7 +5,6 @@ Test images are used to find copies and drift only. Nothing is chosen by them.
 
 from __future__ import annotations
 
-import csv
 import shlex
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -72,14 +71,7 @@ class Evidence:
     @cached_property
     def history(self) -> list[dict[str, float]]:
         """One row per epoch of the only or first training; see ``history.csv``."""
-        try:
-            with (self.run.path / "history.csv").open(newline="", encoding="utf-8") as file:
-                rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
-        except (OSError, ValueError, AttributeError) as error:
-            raise ZooError(
-                f"history.csv of run {self.run.name!r} cannot be read: {error}"
-            ) from error
-        return [row for row in rows if row.get("fold") == rows[0].get("fold")]
+        return next(iter(self.run.history.values()), [])
 
     @property
     def kept(self) -> TrainingRecord | None:

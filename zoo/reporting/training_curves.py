@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from typing import Any
 
@@ -14,7 +13,7 @@ _MOST = 6  # folds that are drawn: more lines cannot be told apart
 
 def training_section(run: Run) -> dict[str, Any]:
     """Charts of loss, accuracy and learning rate by epoch, or a sentence why there are none."""
-    histories = _histories(run)
+    histories = run.history
     if not histories:
         probed = run.kind != "ensemble"
         words = "Only the probe was trained: there are no epochs." if probed else ""
@@ -56,16 +55,3 @@ def _lines(judged: dict[int, list[dict[str, float]]], what: str) -> dict[str, li
         return {name: values(rows, key) for name, key in both.items()}
     several = list(judged.items())[:_MOST]
     return {f"fold {n}": values(rows, f"val_{what}") for n, rows in several}
-
-
-def _histories(run: Run) -> dict[int, list[dict[str, float]]]:
-    """Fold to its epochs; empty if nothing was recorded or it cannot be read."""
-    found: dict[int, list[dict[str, float]]] = {}
-    try:
-        with (run.path / "history.csv").open(newline="", encoding="utf-8") as file:
-            for line in csv.DictReader(file):
-                row = {key: float(value) for key, value in line.items() if value}
-                found.setdefault(int(row["fold"]), []).append(row)
-    except (OSError, ValueError, KeyError, AttributeError):
-        return {}
-    return found

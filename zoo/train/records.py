@@ -9,21 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from zoo.escape import printable
+from zoo.history import COLUMNS
 from zoo.paths import new_file
 from zoo.settings import Settings
 
 History = Sequence[Mapping[str, float]]
-COLUMNS = (
-    "fold",
-    "epoch",
-    "train_loss",
-    "train_accuracy",
-    "val_loss",
-    "val_accuracy",
-    "averaged",
-    "learning_rate",
-    "seconds",
-)
 
 
 def write_history(path: Path, histories: Mapping[int, History]) -> None:
