@@ -74,7 +74,7 @@ def test_a_run_appears_under_its_name_when_it_is_complete(folder):
         assert finished() == []
         run = writer.complete()
     assert names(folder) == ["cnn-1"]
-    assert names(folder / "cnn-1") == ["run.json"], "what resuming needs is dropped"
+    assert names(folder / "cnn-1") == ["digests.json", "run.json"], "what resuming needs is dropped"
     assert run.path == folder / "cnn-1"
     assert run.name == "cnn-1"
     assert (run.settings, run.classes) == (RECORD["settings"], RECORD["classes"])
@@ -386,7 +386,7 @@ def test_an_interrupted_run_of_an_earlier_version_goes_on(folder):
     with RunWriter("old", resume=True) as writer:
         assert writer.read_record() == RECORD
         assert writer.complete().record == RECORD
-    assert names(folder / "old") == ["run.json"]
+    assert names(folder / "old") == ["digests.json", "run.json"]
 
 
 def test_a_dangling_link_takes_a_runs_name(folder, tmp_path):

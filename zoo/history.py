@@ -19,7 +19,7 @@ COLUMNS = (
     "learning_rate",
     "seconds",
 )
-_NEEDED = ("fold", "epoch", "train_loss", "learning_rate", "seconds")
+_NEEDED = ("fold", "epoch", "train_loss")
 Epochs = list[dict[str, float]]
 
 

@@ -29,6 +29,7 @@ def test_every_method_gives_a_run_like_any_other(three, method):
     assert run.kind == "ensemble"
     assert {p.name for p in run.path.iterdir()} == {
         "run.json",
+        "digests.json",
         "ensemble.json",
         "metrics.json",
         "predictions",

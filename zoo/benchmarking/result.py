@@ -306,7 +306,7 @@ class _Costs:
 
 
 def _epochs_seconds(run: Run) -> float:
-    return sum(row["seconds"] for rows in run.history.values() for row in rows)
+    return sum(row.get("seconds", 0.0) for rows in run.history.values() for row in rows)
 
 
 def _given(run: Run) -> list[str]:
