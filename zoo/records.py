@@ -68,6 +68,7 @@ class TrainingRecord(TypedDict):
     temperature: float
     probe: NotRequired[StageRecord]
     finetune: NotRequired[StageRecord]
+    average: NotRequired[StageRecord]  # of the weights of both, if that was kept
 
 
 class Interval(TypedDict):

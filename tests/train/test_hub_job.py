@@ -50,8 +50,18 @@ def run(module, digits_folder, tmp_path_factory):
 
 def test_it_is_fine_tuned_and_better_than_its_probe(run):
     kept = run.record["kept"][0]
-    assert kept["stage"] == "finetune"
+    assert kept["stage"] in {"finetune", "average"}
     assert kept["finetune"]["val_loss"] < kept["probe"]["val_loss"]
+
+
+def test_what_few_validation_images_cannot_tell_apart_is_averaged(run):
+    table = run.predictions("val")
+    assert len(table) < 40
+    kept = run.record["kept"][0]
+    assert kept["stage"] == "average"
+    assert kept["average"]["val_loss"] <= kept["probe"]["val_loss"]
+    correct = table.probabilities.argmax(axis=1) == table.labels
+    assert kept["average"]["val_accuracy"] == pytest.approx(correct.mean())
 
 
 def test_the_run_is_called_after_the_module_and_records_where_it_was(run):

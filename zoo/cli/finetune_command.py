@@ -113,7 +113,11 @@ def _kept(record: RunRecord) -> str:
     trained = record.get("folds") or record.get("before_refit") or record["kept"]
     lines = []
     for i, member in enumerate(trained, start=1):
-        stages = {"probe": member.get("probe"), "finetune": member.get("finetune")}
+        stages = {
+            "probe": member.get("probe"),
+            "finetune": member.get("finetune"),
+            "average": member.get("average"),
+        }
         parts = [
             f"{stage} {found['val_loss']:.3f} ({found['val_accuracy']:.3f})"
             for stage, found in stages.items()
@@ -123,7 +127,10 @@ def _kept(record: RunRecord) -> str:
         prefix = f"fold {i}: " if len(trained) > 1 else ""
         reason = ""
         if not member["best_epoch"] and "finetune" in member:
-            reason = ": fine-tuning did not beat it"
+            reason = ": fine-tuning is not distinguishable from it, or worse"
+        if "average" in member:
+            what = f"the average of the probe's weights and those of epoch {member['best_epoch']}"
+            reason = ": on validation the two are not distinguishable"
         lines.append(f"{prefix}kept {what}{reason}; validation loss (accuracy): {', '.join(parts)}")
     if trained is not record["kept"]:
         epochs = record["kept"][0]["best_epoch"]

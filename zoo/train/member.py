@@ -13,6 +13,8 @@ import numpy as np
 import backbones
 from backbones import Backbone
 from ensembles.calibration import fit_temperature
+from ensembles.comparison import is_distinguishable
+from ensembles.probabilities import true_class
 from zoo.data.dataset import Dataset
 from zoo.data.prepare import Prepared
 from zoo.progress import Progress
@@ -97,8 +99,10 @@ class Member:
 
     @property
     def stage(self) -> str:
-        """``probe`` or ``finetune``: which of the two is kept."""
-        return "finetune" if self.best_epoch else "probe"
+        """``probe``, ``finetune``, or ``average`` of the weights of both: what is kept."""
+        if not self.best_epoch:
+            return "probe"
+        return "average" if "average" in self.stages else "finetune"
 
     def logits(
         self, inputs: Inputs, rows: np.ndarray, progress: Progress | None = None
@@ -192,6 +196,7 @@ def train_member(
     best_epoch, history = 0, []
     if not inputs.resolved.probe_only:
         unfreeze(inputs.resolved, classifier, head)
+        start = [variable.numpy() for variable in classifier.logits.trainable_variables]
         images = training_images(inputs, train, weights)
         plan = _hyperparameters(inputs.resolved)
         with timings.stage("finetune"):
@@ -209,10 +214,59 @@ def train_member(
         best_epoch, history = state.best_epoch, state.history
         reached = min(history, key=lambda row: row["val_loss"])
         stages["finetune"] = {key: reached[key] for key in ("val_loss", "val_accuracy")}
+        if best_epoch and head is not None and inputs.features is not None:
+            of_probe = head.logits(inputs.features.take(val))
+            averaged = _averaged(classifier, start, of_probe, validation, inputs.data.groups[val])
+            if averaged is not None and averaged["val_loss"] <= start_loss:
+                stages["average"] = averaged
+            elif averaged is not None:
+                best_epoch = 0
     kept = Member(classifier, None if best_epoch else head, 1.0, best_epoch, stages, history)
     if not settings.calibrate:
         return kept
     return replace(kept, temperature=fit_temperature(kept.logits(inputs, val), labels[val]))
+
+
+def _averaged(
+    classifier: Classifier,
+    start: Sequence[np.ndarray],
+    of_probe: np.ndarray,
+    validation: Validation,
+    groups: np.ndarray,
+) -> dict[str, float] | None:
+    """Put the mean of the probe's and the fine-tuned weights, unless fine-tuning is better.
+
+    Few validation images often cannot tell whether it is. The average is then nearly as good as
+    the better of the two (Wortsman et al. 2022, arXiv 2109.01903).
+
+    Args:
+        classifier: fine-tuned.
+        start: its trainable weights before, which are the probe's.
+        of_probe: the probe's logits for the validation images, of shape (n, k).
+        validation: images.
+        groups: of them, of shape (n,).
+
+    Returns:
+        What the average reaches on validation; None if a paired test finds fine-tuning better.
+    """
+    tuned = classifier.infer.run(validation.pixels, validation.rows)
+    difference = _losses(tuned, validation.labels) - _losses(of_probe, validation.labels)
+    if is_distinguishable(difference, groups):
+        return None
+    _average_with(classifier, start)
+    logits = classifier.infer.run(validation.pixels, validation.rows)
+    loss, accuracy = validation.judge(logits)
+    return {"val_loss": loss, "val_accuracy": accuracy}
+
+
+def _average_with(classifier: Classifier, start: Sequence[np.ndarray]) -> None:
+    for variable, before in zip(classifier.logits.trainable_variables, start, strict=True):
+        variable.assign((variable.numpy() + before) / 2)
+
+
+def _losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Log loss of each row at the best temperature: of shape (n,)."""
+    return -np.log(true_class(softmax(logits, fit_temperature(logits, labels)), labels))
 
 
 def refit_member(
@@ -228,8 +282,8 @@ def refit_member(
     """Train on all rows that the folds had, with what the folds chose by their validation images.
 
     A training with one validation split counts as one fold. Most folds decide between probe and
-    fine-tuning, and between the weights and their average; the median decides the number of epochs,
-    the geometric mean the head's penalty and the temperature.
+    fine-tuning, or the average of both, and between the weights and their running average; the
+    median decides the number of epochs, the geometric mean the head's penalty and the temperature.
 
     Args:
         inputs: what all members share.
@@ -256,6 +310,7 @@ def refit_member(
     averaged = sum(fold.history[fold.best_epoch - 1]["averaged"] for fold in tuned)
     epochs = round(float(np.median([fold.best_epoch for fold in tuned])))
     unfreeze(inputs.resolved, classifier, head)
+    start = [variable.numpy() for variable in classifier.logits.trainable_variables]
     with timings.stage("finetune"):
         state = fit(
             classifier,
@@ -267,6 +322,8 @@ def refit_member(
             progress=progress,
             name="refit",
         )
+    if 2 * sum(fold.stage == "average" for fold in tuned) > len(tuned):
+        _average_with(classifier, start)
     return Member(classifier, None, temperature, epochs, {}, state.history)
 
 
