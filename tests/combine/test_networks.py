@@ -87,8 +87,17 @@ def test_a_soup_is_one_network_with_mean_weights(trained):
     np.testing.assert_allclose(got, stored, atol=1e-5)
 
 
+def test_a_soup_leaves_the_networks_of_its_members_as_they_are(trained):
+    runs = [trained["one"], trained["two"]]
+    before = [[v.numpy() for v in run.model.weights] for run in runs]
+    zoo.ensemble(runs, "soup")
+    for run, weights in zip(runs, before, strict=True):
+        for variable, value in zip(run.model.weights, weights, strict=True):
+            np.testing.assert_array_equal(variable.numpy(), value)
+
+
 def test_a_soup_can_be_a_member(trained):
-    soup = zoo.ensemble([trained["one"], trained["two"]], "soup", name="broth")
+    soup = zoo.ensemble([trained["one"], trained["two"]], "soup", name="soup-one")
     got, stored = predicted(zoo.ensemble([soup, trained["large"]], "soft"))
     np.testing.assert_allclose(got, stored, atol=1e-5)
 

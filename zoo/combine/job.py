@@ -141,10 +141,10 @@ def _combine(given: Members, decision: Decision, folder: Path) -> dict[str, Any]
 
 def _soup(given: Members, folder: Path, progress: Progress) -> dict[str, Any]:
     """Write model and predictions; what the record says of the combination."""
-    from zoo.combine.soup import cook
+    from zoo.combine.soup import average_weights
     from zoo.evaluate.predictor import Single, milliseconds
 
-    soup, first = cook(given, folder, progress), given.runs[0]
+    soup, first = average_weights(given, folder, progress), given.runs[0]
     write_tables(folder, soup.tables)
     used = [given.names[i] for i in soup.used]
     size, resize = first.view

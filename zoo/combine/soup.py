@@ -22,6 +22,7 @@ from zoo.errors import ZooError
 from zoo.evaluate.inference import Inference
 from zoo.paths import new_file
 from zoo.progress import Progress
+from zoo.runs import Run
 from zoo.settings import Settings
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def check(members: Members) -> None:
         )
 
 
-def cook(members: Members, folder: Path, progress: Progress) -> Soup:
+def average_weights(members: Members, folder: Path, progress: Progress) -> Soup:
     """Average weights, keep the soup of lowest validation log loss, and write it.
 
     Members are added from the best to the worst, each kept where it lowers the loss (the paper's
@@ -109,21 +110,21 @@ def cook(members: Members, folder: Path, progress: Progress) -> Soup:
         ZooError: see :func:`check`; the images are not where they were.
     """
     check(members)
-    pot = _Pot(members, progress)
-    used, weights, losses = pot.greedy()
-    pot.put(weights)
-    logits = pot.logits("val")
-    temperature = fit_temperature(logits, pot.labels("val"))
-    pot.model.get_layer("temperature_1").scale = 1 / temperature
-    tables = {"val": pot.table("val", softmax(logits / temperature))}
-    tables["test"] = pot.table("test", softmax(pot.logits("test") / temperature))
+    network = _SharedNetwork(members, progress)
+    used, weights, losses = network.greedy()
+    network.put(weights)
+    logits = network.logits("val")
+    temperature = fit_temperature(logits, network.labels("val"))
+    network.model.get_layer("temperature_1").scale = 1 / temperature
+    tables = {"val": network.table("val", softmax(logits / temperature))}
+    tables["test"] = network.table("test", softmax(network.logits("test") / temperature))
     with new_file(folder / "model.keras") as temporary:
-        pot.model.save(temporary)
-    return Soup(pot.model, tables, used, losses, temperature)
+        network.model.save(temporary)
+    return Soup(network.model, tables, used, losses, temperature)
 
 
-class _Pot:
-    """One network, the weights of all members, and the images to judge a mixture by."""
+class _SharedNetwork:
+    """One network, the weights of all members, and the images to judge an average by."""
 
     def __init__(self, members: Members, progress: Progress) -> None:
         from zoo.keras_setup import import_keras
@@ -140,7 +141,8 @@ class _Pot:
                 f"since it was trained: a soup has to look at them again, so put them back"
             )
         self._prepared = prepare(self._data.catalog, *first.view, progress)
-        models = [run.model for run in members.runs]
+        # opened anew: the weights of a network that the caller holds must stay as they are
+        models = [Run(run.path).model for run in members.runs]
         self._weights = [[v.numpy() for v in model.weights] for model in models]
         self.model: keras.Model = models[0]
         before = self.model.get_layer("temperature_1").input
