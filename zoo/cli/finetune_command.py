@@ -60,8 +60,8 @@ def command(
     the URL, folder or .tar.gz of an image feature vector of TF Hub.
 
     The backbone's frozen features are computed once, a linear head is fitted on them, and the upper
-    blocks are fine-tuned from that head. What is better on validation is kept; the test images are
-    predicted once, at the end.
+    blocks are fine-tuned from that head. The better on validation is kept, or their average; the
+    test images are predicted once, at the end.
 
     \b
     Examples:

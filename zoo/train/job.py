@@ -53,7 +53,8 @@ def finetune(
     """Train a classifier on a folder of images.
 
     The backbone's frozen features are computed once, a linear head is fitted on them (the probe),
-    and the upper blocks are fine-tuned from that head. What is better on validation is kept. The
+    and the upper blocks are fine-tuned from that head. What a paired test finds better on
+    validation is kept; if it cannot tell, the average of the weights, or the probe. The
     test images are predicted once, at the end.
 
     Args:
