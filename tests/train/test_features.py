@@ -58,9 +58,9 @@ def test_an_interrupted_pass_leaves_nothing_and_a_killed_ones_file_goes_in_time(
 
     folder = tmp_path / "cache" / "features"
     folder.mkdir(parents=True)
-    for name, age in ((".7-7.killed.npy", 90_000), (".8-8.running.npy", 60)):
+    for name, age in ((".zoo-killed.npy", 90_000), (".zoo-running.npy", 60)):
         (folder / name).write_bytes(b"half")
         os.utime(folder / name, (time.time() - age,) * 2)
     with pytest.raises(KeyboardInterrupt):
         features_file(backbone, prepared, Interrupting())
-    assert [p.name for p in folder.iterdir()] == [".8-8.running.npy"]
+    assert [p.name for p in folder.iterdir()] == [".zoo-running.npy"]

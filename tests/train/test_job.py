@@ -54,8 +54,8 @@ def test_metrics_are_those_of_the_stored_predictions(run):
         assert run.metrics[split]["accuracy"]["n"] == len(table)
         for name, entry in run.metrics[split].items():
             assert entry["value"] == pytest.approx(value(name, table.labels, table.probabilities))
-            if entry["low"] is None:  # too few images or errors for an interval
-                assert entry["high"] is None
+            if entry["low"] is None:
+                assert entry["reason"]
             else:
                 assert entry["low"] <= entry["value"] <= entry["high"]
 
@@ -414,7 +414,10 @@ def test_metrics_json_has_the_promised_layout(run):
     names = {"accuracy", "f1", "auc", "log_loss", "calibration_error"}
     for split in metrics.values():
         assert set(split) == names
-        assert all({"value", "low", "high", "n"} <= set(entry) for entry in split.values())
+        for name, entry in split.items():
+            more = {"raw", "raw_if_perfect"} if name == "calibration_error" else set()
+            assert set(entry) - {"reason"} == {"value", "low", "high", "n"} | more
+            assert (entry["low"] is None) == ("reason" in entry)
 
 
 def test_kill_while_scanning_resumes_too(digits_folder, tmp_path):
