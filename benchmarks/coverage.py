@@ -133,7 +133,8 @@ def in_groups(share: float, size: int, n: int, repetitions: int) -> tuple[dict[s
         repetitions: samples.
     """
     population = Population(5, 0.85)
-    truth, held, false = population.truth(), dict.fromkeys(LABELS, 0), 0
+    truth, false = population.truth(), 0
+    shown, held = dict.fromkeys(LABELS, 0), dict.fromkeys(LABELS, 0)
     for r in range(repetitions):
         rng = np.random.default_rng([size, r])
         count = round(share * n / size)
@@ -148,10 +149,13 @@ def in_groups(share: float, size: int, n: int, repetitions: int) -> tuple[dict[s
             tables.append(PredictionTable.of(p, labels, groups=groups))
         found = evaluate(labels, tables[0].probabilities, groups=groups)
         for name, entry in found.items():
-            held[name] += entry["low"] <= truth[name] <= entry["high"]
+            if entry["low"] is not None:
+                shown[name] += 1
+                held[name] += entry["low"] <= truth[name] <= entry["high"]
         against = compare(*tables)
         false += "better" in _verdicts(against) or "worse" in _verdicts(against)
-    return {name: held[name] / repetitions for name in LABELS}, false / repetitions
+    covered = {m: held[m] / shown[m] if shown[m] else math.nan for m in LABELS}
+    return covered, false / repetitions
 
 
 def _verdicts(found) -> tuple[str, str]:
