@@ -127,7 +127,7 @@ def test_near_copies_are_left_alone_when_not_wanted():
 def test_copies_of_copies_share_one_group():
     rng = np.random.default_rng(0)
     first = rng.integers(60, 180, (16, 16))
-    steps = np.stack([first + 8 * i for i in range(5)]).astype(np.uint8)
+    steps = np.stack([first + 16 * i for i in range(5)]).astype(np.uint8)
     assert len(set(groups(of_thumbs(steps[[0, 4]])))) == 2
     assert len(set(groups(of_thumbs(steps)))) == 1
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from zoo.data import builtin
 from zoo.data.catalog import SPLITS, Catalog
+from zoo.data.copies import about_copies, copies_of
 from zoo.data.duplicates import groups as find_copies
 from zoo.data.groups import united
 from zoo.data.inspect import inspect, usable
@@ -93,13 +94,31 @@ def load(settings: Settings, progress: Progress) -> Dataset:
     """
     catalog = scan(settings.data, Reading.of(settings))
     catalog, seen = usable(catalog, inspect(catalog, progress))
-    copies = find_copies(seen, near=settings.near_duplicates)
-    catalog = replace(catalog, groups=united(catalog.groups, copies))
-    parts = split(
-        catalog,
-        catalog.groups,
-        val_fraction=settings.val_fraction,
-        test_fraction=settings.test_fraction,
-        seed=settings.split_seed,
-    )
-    return Dataset(catalog, copies, parts)
+    copies = copies_of(catalog, seen, settings.near_duplicates, progress)
+    notes = (*catalog.notes, *about_copies(catalog, copies))
+    own = catalog.groups
+    catalog = replace(catalog, groups=united(own, copies), notes=notes)
+
+    def divided(groups: np.ndarray) -> Split:
+        return split(
+            catalog,
+            groups,
+            val_fraction=settings.val_fraction,
+            test_fraction=settings.test_fraction,
+            seed=settings.split_seed,
+        )
+
+    try:
+        return Dataset(catalog, copies, divided(catalog.groups))
+    except ZooError as error:
+        if not settings.near_duplicates:
+            raise
+        exact = find_copies(seen, near=False)
+        try:
+            divided(united(own, exact))
+        except ZooError:
+            raise error from None
+        raise ZooError(
+            f"{error}; without near-duplicates the data can be split: {notes[-1]}; if they are "
+            f"different images, give --no-near-duplicates"
+        ) from None

@@ -1,12 +1,13 @@
 """Exact and near duplicates of images: recompressed, resized, slightly brightened.
 
 Candidates share a quarter of a 64-bit difference hash (Krawetz 2013, dHash): copies that differ in
-at most three bits always do. A candidate counts when the grey thumbnails really agree.
+at most three bits always do. A candidate counts when the grey thumbnails really agree,
+and so do the images at 64 pixels in colour.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -15,25 +16,89 @@ from scipy.sparse.csgraph import connected_components
 from zoo.data.decode import THUMB
 from zoo.data.groups import renumbered
 from zoo.data.inspect import Inspection
+from zoo.data.second_look import same_pairs
 
 MIN_CORRELATION = 0.998
-MAX_DIFFERENCE = 13.0  # mean absolute difference of grey thumbnails: 5% brighter white is 12.75
+MAX_DIFFERENCE = 52.0  # mean absolute difference of grey thumbnails: 20% brighter white is 51
 _BANDS = 4
 _CROWD = 64
 _PIECE = 8192  # thumbnails that are worked on at a time
 
 
-def groups(seen: Inspection, near: bool = True) -> np.ndarray:
+Look = Callable[[np.ndarray], np.ndarray]
+
+
+def groups(seen: Inspection, near: bool = True, look: Look | None = None) -> np.ndarray:
     """Group number of each image, int64 of shape (n,); copies share one.
 
     Args:
         seen: the inspection of the images.
-        near: also near-duplicates, not only equal contents.
+        near: also near copies, not only equal contents: recompressed, resized, brighter or darker
+            by up to a fifth, mirrored, or turned by quarters.
+        look: gives rows of the images as uint8 of shape (m, 64, 64, 3), for a second look at what
+            seems to be a copy; without it, the thumbnails decide.
     """
     _, numbers = np.unique(seen.digests.astype("S64"), return_inverse=True)
     if near and len(numbers):
-        numbers = _join_near(numbers, seen.thumbs)
+        turned, orientations = _upright(seen.thumbs)
+        upright = np.zeros(len(numbers), np.int64)
+        for thumbs, turns in ((seen.thumbs, upright), (turned, orientations)):
+            joined = _join_near(numbers, thumbs)
+            numbers = joined if look is None else _looked_at(numbers, joined, turns, look)
     return renumbered(numbers)
+
+
+def _upright(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Thumbnails mirrored and turned so that all eight positions of an image give one.
+
+    Returns:
+        The thumbnails, brighter on the right than on the left, below than above, and more so
+        sideways; and which of the three moves that took, as bits, int64 of shape (n,).
+    """
+    result = thumbs.copy()
+    ramp = np.arange(THUMB, dtype=np.float32) - (THUMB - 1) / 2
+    across, down = thumbs.mean(axis=1) @ ramp, thumbs.mean(axis=2) @ ramp
+    moves = (across < 0) * 1 + (down < 0) * 2 + (np.abs(down) > np.abs(across)) * 4
+    for move in range(1, 8):
+        chosen = moves == move
+        result[chosen] = _moved(thumbs[chosen], move)
+    return result, moves.astype(np.int64)
+
+
+def _moved(images: np.ndarray, move: int) -> np.ndarray:
+    """Images of shape (m, side, side, ...) after the moves whose bits are set."""
+    if move & 1:
+        images = images[:, :, ::-1]
+    if move & 2:
+        images = images[:, ::-1]
+    return images.swapaxes(1, 2) if move & 4 else images
+
+
+def _looked_at(
+    numbers: np.ndarray, joined: np.ndarray, moves: np.ndarray, look: Look
+) -> np.ndarray:
+    """Group numbers of what the second look, too, finds to be copies.
+
+    Args:
+        numbers: groups before, of which one image each is looked at.
+        joined: groups of what seems to be copies.
+        moves: how each image is mirrored and turned before it is compared.
+        look: see :func:`groups`.
+    """
+    _, firsts = np.unique(numbers, return_index=True)
+    firsts = firsts[np.argsort(joined[firsts], kind="stable")]
+    edges = np.flatnonzero(np.diff(joined[firsts])) + 1
+    several = [rows for rows in np.split(firsts, edges) if len(rows) > 1]
+    pairs: list[np.ndarray] = []
+    for start in range(0, len(several), _PIECE):  # one decoding of many small groups
+        some = several[start : start + _PIECE]
+        looks = look(np.concatenate(some))
+        for rows, own in zip(
+            some, np.split(looks, np.cumsum([len(r) for r in some])), strict=False
+        ):
+            own = np.stack([_moved(x[None], m)[0] for x, m in zip(own, moves[rows], strict=True)])
+            pairs.append(rows[same_pairs(own)])
+    return _joined(numbers, pairs)
 
 
 def _join_near(numbers: np.ndarray, thumbs: np.ndarray) -> np.ndarray:

@@ -76,7 +76,7 @@ def split(
     given[free] = "train"
     given[leaking] = ""
     rows = {name: np.flatnonzero(given == name) for name in SPLITS}
-    _check(catalog, rows)
+    _check(catalog, rows, np.flatnonzero(leaking))
     return Split(**rows, leaking=np.flatnonzero(leaking))
 
 
@@ -156,12 +156,26 @@ def split_off(
     return np.flatnonzero(~off), np.flatnonzero(off)
 
 
-def _check(catalog: Catalog, rows: dict[str, np.ndarray]) -> None:
+def _check(catalog: Catalog, rows: dict[str, np.ndarray], leaking: np.ndarray) -> None:
     for name in ("train", "val"):
         counts = np.bincount(catalog.labels[rows[name]], minlength=len(catalog.classes))
         if not counts.all() and (name == "train" or not counts.any()):
             label = catalog.classes[int(np.argmin(counts))]
+            if len(leaking):
+                raise _copied(catalog, label, leaking)
             raise ZooError(
                 f"class {label!r} has no image left for {name}: add images of it, or lower the "
                 f"fractions for validation and test"
             )
+
+
+def _copied(catalog: Catalog, label: str, leaking: np.ndarray) -> ZooError:
+    given = int((catalog.splits == "train").sum())
+    lost = int((catalog.splits[leaking] == "train").sum())
+    all_of = "all" if lost == given else f"{lost} of"
+    return ZooError(
+        f"{all_of} {given} training images are copies of validation or test images and are set "
+        f"aside (the first is {catalog.ids[leaking[0]]}), so that class {label!r} has no image "
+        f"left for training: remove the folder that is a copy, so that its split is drawn from the "
+        f"others, or remove the copies from it"
+    )
