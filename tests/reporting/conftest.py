@@ -49,6 +49,29 @@ def page(trained: tuple[Run, Run], tmp_path_factory: pytest.TempPathFactory) -> 
         return zoo.report(trained[0], output=folder / "first.html")
 
 
+@pytest.fixture(scope="session")
+def study_page(trained: tuple[Run, Run]) -> Path:
+    """The page of a study of three short trials, and of a run with the best one's settings."""
+    folder = trained[0].path.parents[1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_CACHE", str(folder / "cache"))
+        study = zoo.tune(
+            "cnn",
+            folder / "data",
+            trials=3,
+            name="short",
+            runs_dir=folder / "runs",
+            size=16,
+            epochs=1,
+            blocks=2,
+            val_fraction=0.4,
+            test_fraction=0.2,
+            near_duplicates=False,
+            augment="none",
+        )
+    return study.path / "study.html"
+
+
 @pytest.fixture
 def copied(trained: tuple[Run, Run], tmp_path: Path) -> Run:
     """The first run, to be spoiled by a test."""

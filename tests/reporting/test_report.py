@@ -83,7 +83,7 @@ def test_an_ensemble_shows_its_members(trained):
     path = zoo.report(both)
     assert path == both.path.parent / "reports" / "both.html"
     found = seen(path)
-    for words in ("Members", "first", "second", "plain mean of all members", "its best member"):
+    for words in ("Members", "first", "second", "plain mean of all members", "best of them"):
         assert words in found.words
     assert "both" in [run.name for run in zoo.runs.finished(both.path.parent)]
     assert "reports" not in [run.name for run in zoo.runs.finished(both.path.parent)]

@@ -70,6 +70,11 @@ class Diagnosis:
         worst = self.findings[0] if self.findings else None
         return verdict(self.run, self.accuracy, self.outcomes, worst)
 
+    @property
+    def limit(self) -> str:
+        """The verdict without the accuracy: for a page that begins with it."""
+        return verdict(self.run, "", self.outcomes, next(iter(self.findings), None))
+
     def as_record(self) -> dict[str, Any]:
         """All of it, for JSON."""
         checks = [outcome.as_record() for outcome in self.outcomes]

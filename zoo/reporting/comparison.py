@@ -17,7 +17,7 @@ from zoo.pages.charts.intervals import Estimate, forest_chart
 from zoo.progress import Progress
 from zoo.reporting.pictures import Album
 from zoo.reporting.scores import class_scores, confusion
-from zoo.reporting.sections import TITLES, about, describe, picture_note, tables_of, with_interval
+from zoo.reporting.sections import TITLES, describe, kind_of, picture_note, tables_of, with_interval
 from zoo.runs import Run
 from zoo.words import counted, listed
 
@@ -48,7 +48,8 @@ def context(runs: Sequence[Run], progress: Progress) -> dict[str, Any]:
     album.read([str(judged[0].ids[r]) for rows in alone for r in rows[:_SHOWN]], progress)
     asked = sum(len(rows[:_SHOWN]) for rows in alone)
     return {
-        "runs": [(run.name, about(run), run.milliseconds) for run in runs],
+        "runs": [run.name for run in runs],
+        "about": _about(runs),
         "headline": _headline(runs, next(reversed(splits.values()))),
         "splits": [_split(runs, tables) for tables in reversed(splits.values())],
         "note": picture_note(album, asked),
@@ -122,7 +123,19 @@ def _entry(run: Run, split: str) -> dict[str, Any]:
         for name in ("accuracy", "log_loss")
         if found.get(name) and found[name]["value"] is not None
     ]
-    return {"name": run.name, "title": run.title, "figures": figures}
+    title = kind_of(run)
+    if run.kind != "ensemble":
+        title += f", {run.view[0]} px"
+    if run.milliseconds is not None:
+        title += f", {run.milliseconds:.1f} ms per image"
+    return {"name": run.name, "title": title, "figures": figures}
+
+
+def _about(runs: Sequence[Run]) -> str:
+    """Names of the runs, and the data that they share."""
+    data = runs[0].record["data"]
+    classes = counted(len(runs[0].classes), "class", "classes")
+    return f"{', '.join(run.name for run in runs)} · {data['name']} · {classes}"
 
 
 def _headline(runs: Sequence[Run], tables: Sequence[PredictionTable]) -> str:

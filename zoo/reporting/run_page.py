@@ -93,7 +93,7 @@ class Page:
             "about": about(self._run),
             "cards": cards(self._run, self._tables),
             "headline": headline(self._run, self._tables),
-            "verdict": self._diagnosis.verdict if self._diagnosis else "",
+            "verdict": self._diagnosis.limit if self._diagnosis else "",
             "splits_about": [describe(split, len(t)) for split, t in self._tables.items()],
             "note": picture_note(self._album, asked),
             "findings": [self._finding(f) for f in findings],

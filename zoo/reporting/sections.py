@@ -18,6 +18,7 @@ from zoo.pages.charts.classification import (
     reliability_chart,
 )
 from zoo.pages.charts.intervals import whisker
+from zoo.records import CombinationRecord
 from zoo.reporting.pictures import Album, counted_reasons
 from zoo.reporting.scores import (
     class_scores,
@@ -27,7 +28,7 @@ from zoo.reporting.scores import (
     roc_curves,
 )
 from zoo.runs import Run
-from zoo.words import counted
+from zoo.words import counted, listed
 
 TITLES = {"oof": "Out-of-fold", "val": "Validation", "test": "Test"}
 _WORDS = {
@@ -168,29 +169,42 @@ def with_interval(found: Mapping[str, Any]) -> str:
 def headline(run: Run, splits: Iterable[str]) -> str:
     """The result of a run in one sentence, as one would tell a colleague."""
     order = [split for split in splits if split in run.metrics]
-    data = run.record["data"]
-    what = f"{run.title} on {data['name']} ({counted(len(run.classes), 'class', 'classes')})"
+    data, what = run.record["data"], kind_of(run)
+    on = f"{data['name']} ({counted(len(run.classes), 'class', 'classes')})"
     found = run.metrics[order[-1]].get("accuracy") if order else None
     if not found or found["value"] is None:
-        return f"{what}; the run has no metrics."
+        return f"{what[0].upper()}{what[1:]} was trained on {on}; the run has no metrics."
     split, n = TITLES[order[-1]].lower(), int(found.get("n") or 0)
-    images = f" of {counted(n, 'image')}" if n else ""
-    text = f"{what} reaches a {split} accuracy of {with_interval(found)}{images}"
-    return f"{text}{_against_best(run)}."
+    images = counted(n, f"{split} image") if n else f"the {split} images"
+    combination = run.record.get("combination")
+    if combination is None:
+        return f"On {images} of {on}, {what} reaches an accuracy of {with_interval(found)}."
+    gain = _gain(combination)
+    return f"{gain} Its accuracy on {images} of {on} is {with_interval(found)}."
 
 
-def _against_best(run: Run) -> str:
-    """What an ensemble gains over its best member; empty for a single network."""
-    combined = run.record.get("combination")
-    if run.kind != "ensemble" or not combined:
-        return ""
-    test, best = combined["against_best"], combined["best_member"]
+def _gain(found: CombinationRecord) -> str:
+    """What an ensemble gains over its best member, in a sentence."""
+    test, best = found["against_best"], found["best_member"]
+    if found["members"] == [best]:
+        return f"No combination was better than {best} alone, so the ensemble is this one member."
     gain = f"{test['accuracy']:+.3f} accuracy, {test['log_loss']:+.3f} log loss"
-    if test["by_log_loss"].startswith("not") and test["by_accuracy"].startswith("not"):
-        return f", not distinguishable from its best member, {best} ({gain})"
-    by = "accuracy" if test["by_log_loss"].startswith("not") else "log loss"
-    verdict = test["by_accuracy"] if by == "accuracy" else test["by_log_loss"]
-    return f", {verdict} than its best member, {best}, by {by} ({gain})"
+    clear = {"accuracy": test["by_accuracy"], "log loss": test["by_log_loss"]}
+    said = [f"{how} by {metric}" for metric, how in clear.items() if how in ("better", "worse")]
+    of = counted(len(found["members"]), "run")
+    if not said:
+        return f"Combining {of} is not distinguishable from the best of them, {best} ({gain})."
+    return f"Combining {of} is {listed(said)} than the best of them, {best} ({gain})."
+
+
+def kind_of(run: Run) -> str:
+    """The backbone of a run, or how many runs an ensemble combines and how."""
+    found = run.record.get("combination")
+    if found is None:
+        return str(run.settings["backbone"])
+    if len(found["members"]) == 1:
+        return f"the member {found['members'][0]} alone"
+    return f"{counted(len(found['members']), 'run')} combined by {found['method']}"
 
 
 def about(run: Run) -> str:
@@ -198,7 +212,7 @@ def about(run: Run) -> str:
     data = run.record["data"]
     size = run.settings.get("size") if isinstance(run.settings, dict) else None
     parts = [
-        run.title,
+        kind_of(run),
         f"{data['images']:,} images of {data['name']}",
         f"{len(run.classes)} classes",
     ]

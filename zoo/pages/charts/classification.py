@@ -94,12 +94,13 @@ def _cell(
     # the square root shows rare mistakes too
     strength = share if i == j else float(np.sqrt(share))
     about = f"{count} of {totals[i]} {names[i]} predicted as {names[j]} ({share:.1%})"
-    style = f"fill: rgba(var({tint}), {max(0.03, 0.92 * strength):.3f})"
+    style = f"fill: rgb(var({tint})); --s: {max(0.03, strength):.3f}"
     if not count:
         return svg.box(x, y, size - 1.5, size - 1.5, "cell zero", about)
     drawn = svg.box(x, y, size - 1.5, size - 1.5, "cell", about, style)
-    kind = "cell-text on" if strength > 0.55 else "cell-text"
-    return drawn + svg.text(x + size / 2 - 0.75, y + size / 2 + 3.5, str(count), "middle", kind)
+    return drawn + svg.text(
+        x + size / 2 - 0.75, y + size / 2 + 3.5, str(count), "middle", "cell-text"
+    )
 
 
 def _confusion_image(matrix: np.ndarray) -> Markup:

@@ -24,9 +24,9 @@ def pair_chart(matrix: np.ndarray, names: Sequence[str], title: str) -> Markup:
         for j in range(m):
             share = float(matrix[i, j])
             about = f"{names[i]} and {names[j]}: {share:.1%}"
-            style = f"fill: rgba(var(--heat), {0.05 + 0.9 * share:.3f})"
+            style = f"fill: rgb(var(--heat)); --s: {0.05 + 0.95 * share:.3f}"
             x, y = left + cell * j, cell * i * 0.55
             parts.append(svg.box(x, y, cell - 1.5, 30.5, "cell", about, style))
-            kind = "cell-text on" if share > 0.55 else "cell-text"
-            parts.append(svg.text(x + cell / 2 - 0.75, y + 19, f"{share:.1%}", "middle", kind))
+            middle = x + cell / 2 - 0.75
+            parts.append(svg.text(middle, y + 19, f"{share:.1%}", "middle", "cell-text"))
     return svg.image(left + m * cell, m * 32 + 20, parts, title)

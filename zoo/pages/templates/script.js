@@ -29,6 +29,14 @@
     });
   }
 
+  // on a narrow screen each row is a list, which names its columns
+  for (const table of all("table.stack")) {
+    const names = [...table.tHead.rows[0].cells].map(cell => cell.textContent);
+    for (const row of table.tBodies[0].rows)
+      for (const cell of row.cells) if (cell.tagName === "TD") cell.dataset.label = names[cell.cellIndex];
+    table.classList.add("stacked");
+  }
+
   // panels that follow each other become tabs
   for (const group of all(".tabs")) {
     const panels = all(":scope > .panel", group);
@@ -108,24 +116,31 @@
     });
   }
 
-  // mistakes: filtered by true and predicted class, and ordered
+  // mistakes: filtered by true and predicted class, ordered, and so many at a time
+  const step = 48;
   for (const bar of all(".filters")) {
     const shots = bar.parentNode.querySelector(".filtered"), figures = all(".shot", shots);
     const filters = all(".filter", bar), order = bar.querySelector(".order");
     const name = figure => figure.querySelector(".file").textContent;
+    const more = make("button", { type: "button", className: "more", hidden: true });
+    shots.after(more);
+    let most = step;
+    const fits = figure => filters.every(f => !f.value || figure.getAttribute(`data-${f.dataset.key}`) === f.value);
     const update = () => {
-      let count = 0;
-      for (const figure of figures) {
-        figure.hidden = filters.some(f => f.value && figure.getAttribute(`data-${f.dataset.key}`) !== f.value);
-        count += !figure.hidden;
-      }
       const sign = order.value === "up" ? 1 : -1;
       const sorted = [...figures].sort((a, b) => order.value === "name"
         ? name(a).localeCompare(name(b)) : sign * (a.dataset.loss - b.dataset.loss));
+      const chosen = sorted.filter(fits), shown = new Set(chosen.slice(0, most));
+      for (const figure of figures) figure.hidden = !shown.has(figure);
       shots.append(...sorted);
-      bar.querySelector(".shown-count").textContent = `${count} shown`;
+      const rest = chosen.length - shown.size;
+      bar.querySelector(".shown-count").textContent = rest ? `${shown.size} of ${chosen.length} shown` : `${chosen.length} shown`;
+      more.textContent = `Show ${Math.min(step, rest)} more`;
+      more.hidden = !rest;
     };
-    for (const choice of [...filters, order]) choice.addEventListener("change", update);
+    for (const choice of [...filters, order]) choice.addEventListener("change", () => { most = step; update(); });
+    more.addEventListener("click", () => { most += step; update(); });
+    addEventListener("beforeprint", () => { most = Infinity; update(); });
     bar.hidden = false;
     update();
   }
