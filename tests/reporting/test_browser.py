@@ -264,7 +264,8 @@ def test_every_page_is_accessible(browser, pages, kind, scheme, width):
 CELL_CONTRAST = """
 const rgb = text => text.match(/[\\d.]+/g).map(Number);
 const light = colour => {
-  const [r, g, b] = colour.map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+  const linear = v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+  const [r, g, b] = colour.map(v => linear(v / 255));
   return .2126 * r + .7152 * g + .0722 * b;
 };
 const sheet = rgb(getComputedStyle(document.querySelector('.sheet')).backgroundColor);
