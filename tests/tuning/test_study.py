@@ -7,6 +7,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from zoo.tuning.context import StudyContext
 from zoo.tuning.grid import points_of
 from zoo.tuning.job import enqueue_points
 from zoo.tuning.request import Request, seconds_of
-from zoo.tuning.session import Place, begin
+from zoo.tuning.session import Place, _store, begin
 from zoo.tuning.space import Dimension
 from zoo.tuning.storage import open_storage
 from zoo.tuning.trial_store import TrialStore
@@ -269,14 +271,31 @@ def test_of_two_commands_that_begin_one_study_at_once_the_second_joins(digits_fo
     assert len(runs) == 1
 
 
-def test_ctrl_c_while_images_are_prepared_ends_the_search_at_once(tmp_path):
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")],
+)
+def test_a_signal_while_images_are_prepared_ends_the_search_at_once(number, told, tmp_path):
     context = StudyContext(None, None, None, "accuracy", tmp_path)
+    before = signal.getsignal(number)
     with context.stop_on_interrupt(), context.preparation():
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         raise AssertionError("it went on")
-    assert context.why_stop() == "stopped by Ctrl-C"
+    assert replace(context, jobs=2).why_stop() == f"stopped by {told}"
     with pytest.raises(KeyboardInterrupt), context.stop_on_interrupt():
-        os.kill(os.getpid(), signal.SIGINT)  # the second one ends all
+        os.kill(os.getpid(), number)  # the second one ends all
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
+    context = StudyContext(None, None, None, "accuracy", tmp_path)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with context.stop_on_interrupt():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert context.why_stop() == ""
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_sweep_killed_while_it_noted_its_points_has_all_of_them_once(tmp_path):
@@ -333,3 +352,39 @@ def test_times(text, seconds):
 def test_what_is_no_time(text):
     with pytest.raises(zoo.ZooError, match="timeout must be a time"):
         seconds_of(text)
+
+
+def drawn(folder, kinds):
+    """The points of twelve trials, after some of which the study is interrupted or opened anew."""
+    request = Request(12, 0, "log_loss", 1, 60.0, False, 1)
+    resolved = SimpleNamespace(settings=SimpleNamespace(seed=3))
+    space = {
+        "lr": Dimension("lr", 1e-4, 1e-1, log=True),
+        "mix": Dimension("mix", choices=("none", "cutmix", "both")),
+    }
+    distributions = {name: dimension.distribution() for name, dimension in space.items()}
+    storage, found, turn = open_storage(None, folder), [], 0
+    store = _store(storage, "s", request, resolved)
+    while (trial := store.claim(12, distributions)) is not None:
+        kind = kinds[turn % len(kinds)]
+        turn += 1
+        if kind == "interrupt":
+            store.interrupt(trial, "stopped by Ctrl-C")
+            store = _store(open_storage(None, folder), "s", request, resolved)
+            trial = store.claim(12, distributions)
+        store.complete(trial, trial.params["lr"])
+        found.append(trial.params)
+        if kind == "begin anew":
+            store = _store(open_storage(None, folder), "s", request, resolved)
+    return found
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [["begin anew"], ["interrupt"], ["", "interrupt"], ["begin anew", "", "interrupt", ""]],
+)
+def test_an_interrupted_search_draws_what_an_uninterrupted_one_does(kinds, tmp_path):
+    plain = drawn(tmp_path / "plain", [""])
+    assert len(plain) == 12
+    assert len({point["lr"] for point in plain}) == 12
+    assert drawn(tmp_path / "stopped", kinds) == plain

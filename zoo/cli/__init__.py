@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
 import warnings
 from typing import TextIO
@@ -10,9 +12,11 @@ from typing import TextIO
 import click
 
 from zoo import __version__
+from zoo.cli._streams import Stopped, Streams, stop_on_signals
 from zoo.deprecated import RenamedWarning
 from zoo.digests import ChangedFileWarning
 from zoo.errors import ZooError
+from zoo.escape import printable_lines
 
 # name, module and first line of help: listing the commands imports none of them
 _COMMANDS = {
@@ -71,25 +75,52 @@ def cli() -> None:
 def main() -> None:
     """Entry point: user errors become one sentence on standard error and exit code 2."""
     warnings.showwarning = _show_warning
+    streams = Streams()
+    stop_on_signals()
+    if sys.platform == "win32":
+        _tell("error: zoo runs on Linux and macOS: on Windows, use it in WSL")
+        sys.exit(2)
+    sys.exit(_run() or streams.status())
+
+
+def _run() -> int:
+    """Run the command; its exit status."""
     try:
         code = cli(standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        return code if isinstance(code, int) else 0
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 1
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            _tell(error.ctx.get_usage())
+            _tell(f"Try '{error.ctx.command_path} --help' for help.\n")
+        _tell(f"Error: {error.format_message()}")
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt) as error:
+        # click raises its own from it
+        cause = error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else error
+        if isinstance(cause, Stopped):
+            _tell(_stopped(f"stopped by {signal.Signals(cause.number).name}", cause))
+            return 128 + cause.number
+        _tell(_stopped("stopped", cause))
+        return 130
     except Exception as error:
-        if not _is_meant_for_users(error):
+        if isinstance(error, OSError) and error.strerror and error.filename is not None:
+            _tell(f"error: {os.fsdecode(error.filename)} cannot be used ({error.strerror})")
+        elif _is_meant_for_users(error):
+            _tell(_stopped(f"error: {error}", error))
+        else:
             raise
-        from zoo.escape import printable
+        return 2
 
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        sys.exit(2)
+
+def _stopped(text: str, error: BaseException) -> str:
+    """The text with the command that continues, if there is one."""
+    return "; ".join([text, *getattr(error, "__notes__", [])])
+
+
+def _tell(text: str) -> None:
+    print(printable_lines(text), file=sys.stderr)
 
 
 def _show_warning(

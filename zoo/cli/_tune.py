@@ -68,18 +68,20 @@ _OPTIONS = (
 
 
 def show(study: Study, as_json: bool) -> None:
-    """Print what a study found, and exit with 130 where Ctrl-C ended it.
+    """Print what a study found, and exit with the status of what stopped it, 130 after Ctrl-C.
 
     Raises:
         ZooError: no trial was completed.
     """
-    interrupted = study.stopped.startswith("stopped")
-    if interrupted and not (study.ranked() or study.ranked("probe")):
+    from zoo.tuning.context import STOPPED
+
+    status = STOPPED.get(study.stopped, 0)
+    if status and not (study.ranked() or study.ranked("probe")):
         echo("stopped before a trial was completed; the same command continues", err=True)
     else:
         _print(study, as_json)
-    if interrupted:
-        sys.exit(130)
+    if status:
+        sys.exit(status)
 
 
 def _print(study: Study, as_json: bool) -> None:

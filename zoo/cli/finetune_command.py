@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -78,20 +77,16 @@ def command(
         return
     import zoo
 
-    try:
-        run = zoo.finetune(
-            backbone,
-            data,
-            name=name,
-            runs_dir=runs_dir,
-            config=config,
-            resume=resume,
-            progress=progress,
-            **settings,
-        )
-    except KeyboardInterrupt:
-        echo("stopped; `zoo finetune --resume` continues from the last full epoch", err=True)
-        sys.exit(130)
+    run = zoo.finetune(
+        backbone,
+        data,
+        name=name,
+        runs_dir=runs_dir,
+        config=config,
+        resume=resume,
+        progress=progress,
+        **settings,
+    )
     if as_json:
         print_json({"run": run.name, "path": str(run.path), "metrics": run.metrics})
         return

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,12 +18,20 @@ from zoo.progress import Progress
 from zoo.settings import Settings
 from zoo.train.plan import ResolvedPlan
 
-INTERRUPTED = "stopped by Ctrl-C"
+# exit status of a command, by what stopped it
+STOPPED = {"stopped by Ctrl-C": 130, "stopped by SIGTERM": 143, "stopped by SIGHUP": 129}
+_SIGNALS = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "SIGHUP"}  # Windows lacks the last
 TIMEOUT = "the timeout was reached"
 
 
 class SearchStopped(BaseException):
     """Ctrl-C while nothing is under way that would be lost."""
+
+
+class StopEvent(threading.Event):
+    """An event that knows what set it, as :data:`STOPPED` names it."""
+
+    reason = "stopped by Ctrl-C"
 
 
 @dataclass
@@ -39,7 +47,7 @@ class StudyContext:
         jobs: trials at a time on this machine.
         progress: shows the steps.
         deadline: of ``time.monotonic()``, after which no trial starts.
-        stop: set by Ctrl-C.
+        stop: set by Ctrl-C, SIGTERM or SIGHUP.
         children: processes that train now; Ctrl-C ends them.
         preparing: whether nothing would be lost by stopping right now.
     """
@@ -52,7 +60,7 @@ class StudyContext:
     jobs: int = 1
     progress: Progress = field(default_factory=Progress)
     deadline: float = float("inf")
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: StopEvent = field(default_factory=StopEvent)
     children: list[Child] = field(default_factory=list)
     preparing: bool = False
 
@@ -69,7 +77,7 @@ class StudyContext:
     def why_stop(self) -> str:
         """Why no further trial or epoch should start; empty if it should."""
         if self.stop.is_set():
-            return INTERRUPTED
+            return self.stop.reason
         return TIMEOUT if time.monotonic() > self.deadline else ""
 
     @contextmanager
@@ -98,7 +106,10 @@ class StudyContext:
 
     @contextmanager
     def stop_on_interrupt(self) -> Iterator[None]:
-        """Ctrl-C ends the trials under way, which are repeated later; a second one ends it all."""
+        """Ctrl-C, SIGTERM and SIGHUP end the trials under way, which are repeated later.
+
+        A second one ends it all. What is ignored, as by ``nohup``, stays ignored.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -106,19 +117,25 @@ class StudyContext:
         def handle(number: int, frame: object) -> None:
             if self.stop.is_set():
                 raise KeyboardInterrupt
+            self.stop.reason = f"stopped by {_SIGNALS[signal.Signals(number).name]}"
             self.stop.set()
             count = len(self.children)
             what = f"ending {count} trial{'' if count == 1 else 's'}" if count else "stopping"
-            self.progress.say(f"{what}, saving what is finished; Ctrl-C again stops at once")
+            with suppress(RuntimeError):  # it came while another line was being printed
+                self.progress.say(f"{what}, saving what is finished; Ctrl-C again stops at once")
             for child in list(self.children):
                 child.kill()
             if self.preparing:
                 raise SearchStopped
 
-        before = signal.signal(signal.SIGINT, handle)
+        numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+        before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
         try:
+            for number in before:
+                signal.signal(number, handle)
             yield
         except SearchStopped:
             pass
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, earlier in before.items():
+                signal.signal(number, earlier)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import backbones
 from zoo.data.dataset import load
 from zoo.errors import ZooError, disk_errors
@@ -164,11 +166,15 @@ def _store(kept: Any, name: str, request: Request, resolved: ResolvedPlan) -> Tr
     pruner = optuna.pruners.PercentilePruner(
         66.7, n_startup_trials=4, n_warmup_steps=1, n_min_trials=3
     )
-    store = TrialStore(kept, name, direction(request.metric), pruner=pruner)
     few = request.trials if request.trials and "probes" not in name else 20
-    # anew at every start, so that a study that continues does not draw the same points again
-    seed = resolved.settings.seed + 1000 * len(store.trials)
-    store.study.sampler = optuna.samplers.TPESampler(
-        n_startup_trials=max(3, min(10, few // 3)), multivariate=True, seed=seed, constant_liar=True
-    )
-    return store
+
+    def sampler_of(count: int) -> Any:
+        seed = np.random.SeedSequence((resolved.settings.seed, count)).generate_state(1)[0]
+        return optuna.samplers.TPESampler(
+            n_startup_trials=max(3, min(10, few // 3)),
+            multivariate=True,
+            seed=int(seed),
+            constant_liar=True,
+        )
+
+    return TrialStore(kept, name, direction(request.metric), sampler_of, pruner)

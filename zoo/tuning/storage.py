@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
+import sqlite3
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from zoo.errors import ZooError, disk_errors
+from zoo.errors import DiskError, ZooError, disk_errors
 from zoo.installation import install_hint
 from zoo.paths import user_path
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
+_SQLITE = b"SQLite format 3\0"  # how such a file begins
+_OPTUNA_TABLES = {"studies", "trials", "version_info"}
+_LONGEST_LINE = 1 << 20  # bytes of a journal's first line
 _WAIT = 60  # seconds for another process to finish writing, or for a server to answer
 _TRIES, _PAUSE = 4, 0.5  # times to create tables that another machine creates too, seconds between
 
@@ -50,11 +57,13 @@ def open_storage(given: str | None, folder: Path) -> BaseStorage:
     if given.startswith("journal:"):
         path = user_path(given.removeprefix("journal:"))
         with storage_errors(given, opening=True), disk_errors(path):
+            _check_journal(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             backend = optuna.storages.journal.JournalFileBackend(str(path))
             storage: BaseStorage = optuna.storages.JournalStorage(backend)
             return storage
     with storage_errors(given, opening=True):
+        _check_database(given)
         return optuna.storages.get_storage(_database(given))
 
 
@@ -68,6 +77,65 @@ def check_storage(given: str | None) -> None:
         raise ZooError(
             f"--storage must be journal:PATH or the URL of a database such as "
             f"postgresql://user@host/name, not {given!r}"
+        )
+
+
+def _check_journal(path: Path) -> None:
+    """Refuse a file that is not a journal of Optuna, before anything is appended to it.
+
+    Raises:
+        ZooError: it is of something else.
+    """
+    if not os.path.lexists(path):
+        return
+    if not path.is_file():
+        raise ZooError(f"--storage journal:{path} is not a file: name another one")
+    with path.open("rb") as file:
+        line = file.readline(_LONGEST_LINE)
+    try:
+        first = json.loads(line) if line else {"op_code": 0, "worker_id": ""}
+    except ValueError:
+        first = None
+    # what every line of a journal holds
+    if not isinstance(first, dict) or not {"op_code", "worker_id"} <= first.keys():
+        raise ZooError(
+            f"--storage journal:{path} is not a journal of trials, so nothing is appended to it: "
+            f"name another file"
+        )
+
+
+def _check_database(url: str) -> None:
+    """Refuse an SQLite file that holds something else, before any table is added to it.
+
+    Raises:
+        ZooError: it is not a database, or has tables and none of Optuna's.
+    """
+    import sqlalchemy
+    from optuna.storages._rdb.models import BaseModel
+
+    address = sqlalchemy.engine.make_url(url)
+    name = address.database
+    if address.get_backend_name() != "sqlite" or not name or name == ":memory:":
+        return
+    path = Path(name)
+    if not os.path.lexists(path):
+        return
+    if not path.is_file():
+        raise ZooError(f"--storage {_shown(url)} is not a file: name another one")
+    with path.open("rb") as file:
+        start = file.read(len(_SQLITE))
+    if start not in (b"", _SQLITE):
+        raise ZooError(f"--storage {_shown(url)} is not an SQLite database: name another file")
+    uri = f"file:{quote(str(path.resolve()))}?mode=ro"
+    with closing(sqlite3.connect(uri, _WAIT, uri=True)) as found:
+        query = "SELECT name FROM sqlite_master WHERE type = 'table'"
+        tables = {row[0] for row in found.execute(query)}
+    # some of Optuna's alone are those of another command that is making them right now
+    known = {*BaseModel.metadata.tables, "alembic_version"}
+    if not tables <= known and not tables >= _OPTUNA_TABLES:
+        raise ZooError(
+            f"--storage {_shown(url)} is a database of something else (it has the table "
+            f"{min(tables - known)!r}), so no table is added to it: name another file"
         )
 
 
@@ -133,6 +201,11 @@ def storage_errors(given: str | None, *, opening: bool = False) -> Iterator[None
     except (*failures, OSError, ValueError, RuntimeError) as error:
         if not (opening or isinstance(error, failures)):
             raise
+        if "disk is full" in str(error):  # SQLite's own words
+            raise DiskError(
+                f"the disk is full: the trials of storage {_shown(given)} could not be saved; free "
+                f"some space, then the same command continues"
+            ) from error
         cause = error.__cause__ if isinstance(error, StorageInternalError) else error
         lines = [line.strip() for line in str(cause or error).splitlines() if line.strip()]
         detail = lines[0] if lines else type(error).__name__

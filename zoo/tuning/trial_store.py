@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ZooError
@@ -30,7 +30,10 @@ class TrialStore:
         storage: where they are kept.
         name: of the stage, unique in the storage.
         direction: ``maximize`` or ``minimize``.
-        sampler, pruner: of Optuna; its defaults if None.
+        sampler_of: gives the sampler of the next trial from the number of trials that count before
+            it, so that what is drawn does not depend on how often the search was interrupted; one
+            of Optuna's own for all of them if None.
+        pruner: of Optuna; its default if None.
 
     Attributes:
         created: whether this process made it.
@@ -41,13 +44,14 @@ class TrialStore:
         storage: BaseStorage,
         name: str,
         direction: str,
-        sampler: optuna.samplers.BaseSampler | None = None,
+        sampler_of: Callable[[int], optuna.samplers.BaseSampler] | None = None,
         pruner: optuna.pruners.BasePruner | None = None,
     ) -> None:
         optuna = import_optuna()
         self.storage, self.name = storage, name
         self._lock = threading.RLock()
-        common = {"study_name": name, "storage": storage, "sampler": sampler, "pruner": pruner}
+        self._sampler_of = sampler_of
+        common = {"study_name": name, "storage": storage, "pruner": pruner}
         try:
             self.study = optuna.create_study(direction=direction, **common)
             self.created = True
@@ -89,6 +93,8 @@ class TrialStore:
                 return None
             if limit is not None and self.counted() >= limit:
                 return None
+            if self._sampler_of is not None:
+                self.study.sampler = self._sampler_of(self.counted())
             trial = self.study.ask(dict(distributions) if distributions else None)
             trial.set_user_attr("owner", owner.this_process())
             self.beat(trial)
