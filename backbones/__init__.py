@@ -10,7 +10,7 @@ from backbones._build import Backbone, build, check, upper_blocks, weights_diges
 from backbones._declared import check_weights
 from backbones._errors import BackboneError
 from backbones._fold import folded
-from backbones._hub_source import short_name
+from backbones._hub_source import find_module, short_name
 from backbones._macs import macs
 from backbones._published import Published, digest_of, fetch, located, verify, weights_folder
 from backbones._registry import families, get, names, plugin_problems, register
@@ -28,6 +28,7 @@ __all__ = [
     "digest_of",
     "families",
     "fetch",
+    "find_module",
     "folded",
     "get",
     "imagenet_file",

@@ -105,6 +105,16 @@ def locate(name: str) -> Path:
     raise BackboneError(f"{name} is no SavedModel, it holds no saved_model.pb: {hint}")
 
 
+def find_module(name: str) -> None:
+    """Make sure that a local module is there; TensorFlow is not needed for that.
+
+    Raises:
+        BackboneError: nothing there, no SavedModel, or a damaged archive.
+    """
+    if not is_url(name):
+        locate(name)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """The files of a SavedModel: relative path to content, sorted by path.
 

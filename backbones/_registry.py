@@ -6,6 +6,7 @@ Nothing here imports Keras, so that names can be listed, completed and checked a
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable
 from importlib.metadata import entry_points
 
@@ -92,9 +93,27 @@ def get(name: str) -> Spec:
         if spec.family == name and spec.default:
             return spec
     known = list(dict.fromkeys([s.family for s in _SPECS.values()] + list(_SPECS)))
+    meant = {_plain(k): k for k in reversed(known)}.get(_plain(name))
+    if meant is not None:
+        return get(meant)
+    raise BackboneError(
+        f"there is no backbone named {name!r}: {_hint(name, known)} (`zoo list` shows all)"
+    )
+
+
+def _plain(name: str) -> str:
+    """Without capitals and separators: EfficientNet_B0 is efficientnet-b0."""
+    return re.sub(r"[-_\s]", "", name).lower()
+
+
+def _hint(name: str, known: list[str]) -> str:
+    for family in families():
+        depth = _plain(name).removeprefix(_plain(family))
+        if depth != _plain(name) and depth.removeprefix("v").isdecimal():  # resnet18
+            variants = [s.name for s in _SPECS.values() if s.family == family]
+            return f"of {family} there is {', '.join(variants)}"
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(families())}"
-    raise BackboneError(f"there is no backbone named {name!r}: {hint} (`zoo list` shows all)")
+    return f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(families())}"
 
 
 def builder(name: str) -> Builder:

@@ -61,7 +61,7 @@ def test_the_ends_of_a_range_are_allowed_and_what_is_below_is_not(option):
 def test_what_is_above_a_range_is_refused(option):
     assert getattr(of(**{option.name: option.high}), option.name) == option.high
     sentence = refused(**{option.name: option.high + 1})
-    assert f"{option.name} must be {option.low:g} to {option.high:g}, not" in sentence
+    assert f"{option.name} must be {option.range()}, not" in sentence
 
 
 @pytest.mark.parametrize("option", **named(CHOICES))
@@ -207,7 +207,7 @@ BROKEN = {
     "another kind": ("c.ini", b"[zoo]\nepochs = 3", "must end in .toml, .yaml or .json"),
     "no kind": ("config", b"epochs = 3", "must end in .toml, .yaml or .json"),
     "no text": ("c.toml", b"\xff\xfe\x00", "cannot be read"),
-    "unknown setting": ("c.toml", b"epoch = 3", "did you mean 'epochs'?"),
+    "unknown setting": ("c.toml", b"epohcs = 3", "did you mean 'epochs'?"),
     "unknown number": ("c.yaml", b"3: 4", "there is no setting 3"),
     "out of range": ("c.toml", b"epochs = 0", "epochs"),
     "wrong type": ("c.yaml", b"epochs: '3'", "must be a whole number, not '3'"),

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from zoo.errors import ZooError, nearest
-from zoo.settings import Option, check, describe
-
-# short names that are usual elsewhere
-ALIASES = {"lr": "learning_rate", "bs": "batch_size", "smoothing": "label_smoothing"}
-_SWITCHES = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
+from zoo import aliases
+from zoo.deprecated import SETTINGS
+from zoo.errors import ZooError
+from zoo.settings import check, describe, from_text
 
 Overrides = dict[str, Any]
 
@@ -21,10 +19,11 @@ def known_name(name: str, where: str) -> str:
     Raises:
         ZooError: there is none of this name.
     """
-    name = ALIASES.get(name, name)
-    if name not in describe():
-        raise ZooError(f"there is no setting {name!r} in {where}: {nearest(name, describe())}")
-    return name
+    found = aliases.setting_of(SETTINGS.get(name, name), describe())
+    if found not in describe():
+        hint = aliases.advice(name, describe())
+        raise ZooError(f"there is no setting {name!r} in {where}: {hint}")
+    return found
 
 
 def checked_value(name: str, value: Any, where: str) -> Any:
@@ -33,18 +32,7 @@ def checked_value(name: str, value: Any, where: str) -> Any:
     Raises:
         ZooError: wrong type, or out of range.
     """
-    return check({name: _from_text(describe()[name], value)}, where)[name]
-
-
-def _from_text(option: Option, value: Any) -> Any:
-    if not isinstance(value, str) or option.type is str:
-        return value
-    if option.type is bool:
-        return _SWITCHES.get(value.lower(), value)
-    try:
-        return option.type(value)
-    except ValueError:
-        return value
+    return check({name: from_text(describe()[name], value)}, where)[name]
 
 
 def parse_overrides(pairs: Sequence[str]) -> Overrides:

@@ -15,8 +15,12 @@ from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from zoo.aliases import advice, setting_of, switched
 from zoo.deprecated import current_settings
 from zoo.errors import ZooError, nearest
+
+_UNBOUNDED = 2**31 - 1  # the largest seed that NumPy and TensorFlow both take
+_WORDS = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 
 
 def _option(
@@ -55,17 +59,17 @@ class Settings:
     )
     test_fraction: float = _option(
         0.2,
-        "share of each class for testing, where the data has no test split",
+        "share of each class for testing if the data has no test split",
         group="data",
         low=0.01,
         high=0.5,
     )
     split_seed: int = _option(
         0,
-        "seed of the split; runs to be combined need the same",
+        "seed of the split; runs can be combined if it is the same",
         group="data",
         low=0,
-        high=2**31 - 1,
+        high=_UNBOUNDED,
     )
     near_duplicates: bool = _option(
         True, "keep near-duplicates of an image in the same split", group="data"
@@ -101,50 +105,50 @@ class Settings:
 
     weights: str | None = _option(
         None,
-        "imagenet, none, or a weights file",
-        group="network",
+        "pretrained weights: imagenet, none (train from scratch), or a weights file",
+        group="backbone",
         auto="imagenet; none for cnn; a hub: module's own",
     )
     size: int | None = _option(
-        None, "input side in pixels", group="network", low=8, high=1024, auto="the backbone's own"
+        None, "input side in pixels", group="backbone", low=8, high=1024, auto="the backbone's own"
     )
     unfreeze: str | None = _option(
         None,
-        "what to fine-tune: all, none (keep the probe), a number of upper blocks, or the name of "
-        "the lowest block",
-        group="network",
+        "what to fine-tune: all, none (train the head alone), a number of upper blocks, or the "
+        "name of the lowest block",
+        group="backbone",
         auto="the upper half; all from scratch",
     )
     input_range: str | None = _option(
         None,
         "hub: pixel values that the module takes",
-        group="network",
+        group="backbone",
         choices=("0..1", "-1..1", "0..255"),
         auto="0..1 of a URL, 0..255 of uint8",
     )
     width: float | None = _option(
         None,
         "mobilenet: channels relative to the published network",
-        group="network",
+        group="backbone",
         low=0.25,
         high=2.0,
         auto="1",
     )
     blocks: int | None = _option(
-        None, "cnn: convolution blocks", group="network", low=1, high=8, auto="4"
+        None, "cnn: convolution blocks", group="backbone", low=1, high=8, auto="4"
     )
     filters: int | None = _option(
-        None, "cnn: filters of the first block", group="network", low=1, high=512, auto="32"
+        None, "cnn: filters of the first block", group="backbone", low=1, high=512, auto="32"
     )
     kernel_size: int | None = _option(
-        None, "cnn: side of the convolution kernels", group="network", low=1, high=11, auto="3"
+        None, "cnn: side of the convolution kernels", group="backbone", low=1, high=11, auto="3"
     )
     dense_units: int | None = _option(
-        None, "cnn: units of the dense layer", group="network", low=1, high=4096, auto="128"
+        None, "cnn: units of the dense layer", group="backbone", low=1, high=4096, auto="128"
     )
-    batch_norm: bool | None = _option(None, "cnn: batch normalization", group="network", auto="on")
+    batch_norm: bool | None = _option(None, "cnn: batch normalization", group="backbone", auto="on")
     block_dropout: float | None = _option(
-        None, "cnn: dropout after each block", group="network", low=0.0, high=0.9, auto="0"
+        None, "cnn: dropout after each block", group="backbone", low=0.0, high=0.9, auto="0"
     )
 
     epochs: int | None = _option(
@@ -166,7 +170,7 @@ class Settings:
     )
     optimizer: str = _option(
         "adamw",
-        "optimizer",
+        "optimization algorithm",
         group="training",
         choices=("adamw", "adam", "sgd", "rmsprop"),
     )
@@ -187,41 +191,45 @@ class Settings:
     )
     patience: int = _option(
         4,
-        "stop after this many epochs without a better validation loss; 0: never",
+        "early stopping: end after this many epochs without a lower validation loss; 0: never",
         group="training",
         low=0,
         high=1000,
     )
     class_weights: str = _option(
         "none",
-        "auto: weigh classes inversely to their frequency",
+        "weights of the classes in the loss; auto is inverse to their frequency",
         group="training",
         choices=("none", "auto"),
     )
     folds: int = _option(
         0,
-        "cross-validate with this many folds and keep the bagged models; 0: off",
-        group="training",
+        "cross-validation: train this many models, average their predictions; 0: off",
+        group="evaluation",
         low=0,
         high=20,
     )
     refit: bool = _option(
         False,
-        "train once more, on training and validation images together, for as many epochs as were "
-        "best on validation; with folds: keep that model instead of the fold models",
+        "train once more on training and validation images, for the number of epochs that was best "
+        "on validation; with folds, keep that model instead of the fold models",
         group="training",
     )
     precision: str = _option(
         "auto",
-        "auto: mixed on a GPU, float32 on a CPU",
+        "numeric precision; auto is mixed (bfloat16) on a GPU and float32 on a CPU",
         group="training",
         choices=("auto", "float32", "mixed"),
     )
     calibrate: bool = _option(
-        True, "scale the probabilities' temperature on validation", group="training"
+        True, "temperature scaling of the probabilities on validation images", group="evaluation"
     )
     seed: int = _option(
-        0, "seed of initialization, order and augmentation", group="training", low=0, high=2**31 - 1
+        0,
+        "random seed of initialization, order and augmentation",
+        group="training",
+        low=0,
+        high=_UNBOUNDED,
     )
 
     l1: float = _option(
@@ -260,13 +268,13 @@ class Settings:
     augment: str = _option(
         "standard",
         "augmentation policy",
-        group="regularization",
+        group="augmentation",
         choices=("none", "light", "standard", "strong"),
     )
     mix: str = _option(
         "none",
-        "mix pairs of images",
-        group="regularization",
+        "mix pairs of images and their labels",
+        group="augmentation",
         choices=("none", "cutmix", "mixup", "both"),
     )
     flip: str = _option(
@@ -339,7 +347,9 @@ class Option:
             return f"one of {', '.join(self.choices)}"
         if self.low is None:
             return ""
-        return f"at least {self.low:g}" if self.high is None else f"{self.low:g} to {self.high:g}"
+        if self.high is None or self.high >= _UNBOUNDED:
+            return f"at least {self.low:g}"
+        return f"{self.low:g} to {self.high:g}"
 
 
 def describe() -> dict[str, Option]:
@@ -362,22 +372,48 @@ def check(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     """
     options, suffix = describe(), f" in {where}" if where else ""
     values = current_settings(values, where, quiet=False, stacklevel=3)
-    checked = {}
-    for name, value in values.items():
+    checked: dict[str, Any] = {}
+    by: dict[str, str] = {}
+    for given, content in values.items():
+        name, value = _meant(str(given), content, options)
+        if name in by:
+            raise ZooError(f"{by[name]} and {given} are the same setting{suffix}: give one of them")
+        by[name] = str(given)
         if name == "backbone":
             if not isinstance(value, str):
                 raise ZooError(f"backbone{suffix} must be a name, not {value!r}")
             checked[name] = value
             continue
         if name not in options:
-            hint = nearest(str(name), ["backbone", *options])
-            raise ZooError(f"there is no setting {name!r}{suffix}: {hint}")
+            hint = advice(name, ["backbone", *options])
+            raise ZooError(f"there is no setting {given!r}{suffix}: {hint}")
         checked[name] = _checked(options[name], value, suffix)
     return checked
 
 
+def _meant(name: str, value: Any, options: Mapping[str, Option]) -> tuple[str, Any]:
+    """Setting and value, also where other tools call it by another name."""
+    if name in options or name == "backbone":
+        return name, value
+    return switched(name, value) or (setting_of(name, ["backbone", *options]) or name, value)
+
+
+def from_text(option: Option, value: Any) -> Any:
+    """Text read as the setting's type where it can be; YAML, for one, takes 1e-4 for text."""
+    if not isinstance(value, str) or option.type is str:
+        return value
+    if option.type is bool:
+        return _WORDS.get(value.lower(), value)
+    try:
+        return option.type(value)
+    except ValueError:
+        return value
+
+
 def _checked(option: Option, value: Any, suffix: str) -> Any:
     shown = f"{option.name}{suffix}"
+    if isinstance(value, str) and value.lower() in option.choices:
+        value = value.lower()
     if value is None and (option.default is None or option.default == ""):
         return option.default
     number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -455,6 +491,13 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ZooError(f"config file {path} must hold settings by name, not {values!r:.60}")
     if isinstance(values.get("settings"), dict):
+        if values.get("kind") == "ensemble":
+            members = values.get("combination", {}).get("members", ["A", "B"])
+            raise ZooError(
+                f"config file {path} is of an ensemble, which is not trained: combine its members "
+                f"again with `zoo ensemble {' '.join(map(str, members))}`, or give the run.json of "
+                f"one of them"
+            )
         values = current_settings(values["settings"])
     return check(values, str(path))
 

@@ -64,11 +64,27 @@ def test_a_name_is_either_a_variant_or_a_family_of_itself():
 
 
 @pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ("ResNet50", "resnet50"),
+        ("EfficientNet_B0", "efficientnet-b0"),
+        ("mobilenetv2", "mobilenet-v2"),
+        ("CNN", "cnn"),
+    ],
+)
+def test_capitals_and_separators_do_not_matter(asked, name):
+    assert backbones.get(asked).name == name
+    assert backbones.get("EfficientNet") == backbones.get("efficientnet")
+
+
+@pytest.mark.parametrize(
     ("asked", "content"),
     [
         ("mobilnet-v2", "did you mean 'mobilenet-v2'"),
-        ("ResNet", "did you mean 'resnet'"),
-        ("EFFICIENTNET-B0", "did you mean 'efficientnet-b0'"),
+        ("rezn", "did you mean 'resnet'"),
+        ("resnet18", "of resnet there is resnet50, resnet101"),
+        ("ResNet-34", "of resnet there is resnet50, resnet101"),
+        ("mobilenet-v9", "of mobilenet there is mobilenet-v2"),
         ("qqqq", "choose one of"),
         ("", "choose one of"),
     ],

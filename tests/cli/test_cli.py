@@ -170,7 +170,7 @@ def test_completion_of_backbones_runs_and_data(folder):
         ("finetune cnn --data digits --input-range 0..2", "input_range must be one of 0..1, -1..1"),
         ("show alphq --runs-dir {runs}", "did you mean 'alpha'"),
         ("predict alpha /no/such.png --runs-dir {runs}", "there is no image /no/such.png"),
-        ("predict alpha --runs-dir {runs}", "Missing argument"),
+        ("predict alpha --runs-dir {runs}", "missing argument"),
         ("predict gamma x.png --runs-dir {runs}/none", "there is none yet"),
     ],
 )

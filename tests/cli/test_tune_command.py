@@ -24,7 +24,7 @@ import yaml
         ("tune cnn --data /no/such/folder", "there is no data at /no/such/folder"),
         ("tune efficientnet --data digits --set blocks=3", "has no setting 'blocks'"),
         ("sweep /no/such.yaml cnn --data digits", "there is no grid /no/such.yaml"),
-        ("sweep", "Missing argument"),
+        ("sweep", "missing argument"),
     ],
 )
 def test_bad_input_is_one_sentence_with_exit_code_2(zoo_command, tmp_path, args, words):

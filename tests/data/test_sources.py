@@ -235,8 +235,11 @@ def test_manifest_with_a_name_no_file_can_have_lists_it_as_bad(tmp_path):
 
 
 BAD_FOLDERS = {
-    "empty": ((), "holds no images: expected a folder for each class"),
-    "flat": (("1.jpg", "2.jpg"), "holds no images: expected a folder for each class"),
+    "empty": ((), "holds no images in class folders: expected a folder for each class"),
+    "flat": (
+        ("1.jpg", "2.jpg"),
+        "holds no images in class folders: expected a folder for each class",
+    ),
     "one class": (("cat/1.jpg",), r"holds one class \(cat\).*at least two"),
     "empty class": (("cat/1.jpg", "dog/.keep"), "class 'dog' of .* has no files"),
     "test only": (

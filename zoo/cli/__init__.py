@@ -18,7 +18,7 @@ from zoo.digests import ChangedFileWarning
 from zoo.errors import ZooError
 from zoo.escape import printable_lines
 
-# name, module and first line of help: listing the commands imports none of them
+# name and first line of help: listing the commands imports none of them
 _COMMANDS = {
     "finetune": "Train a classifier on a folder of images.",
     "tune": "Search for the best settings, and train a run with them.",
@@ -55,10 +55,17 @@ class _Lazy(click.Group):
     def resolve_command(
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            from zoo.errors import nearest
+        if args[:1] == ["help"]:  # zoo help finetune
+            args = [*args[1:2], "--help"]
+            if args == ["--help"]:
+                click.echo(context.get_help())
+                context.exit()
+        if args and args[0].lower() in _COMMANDS:
+            args = [args[0].lower(), *args[1:]]
+        elif args and not args[0].startswith("-"):
+            from zoo.aliases import command_advice
 
-            context.fail(f"there is no command {args[0]!r}: {nearest(args[0], _COMMANDS)}")
+            raise ZooError(f"there is no command {args[0]!r}: {command_advice(args[0], _COMMANDS)}")
         return super().resolve_command(context, args)
 
 
@@ -73,7 +80,10 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: user errors become one sentence on standard error and exit code 2."""
+    """Entry point: user errors become one sentence on standard error and exit code 2.
+
+    With ``--json``, the error is printed as JSON on standard output as well.
+    """
     warnings.showwarning = _show_warning
     streams = Streams()
     stop_on_signals()
@@ -86,15 +96,12 @@ def main() -> None:
 def _run() -> int:
     """Run the command; its exit status."""
     try:
-        code = cli(standalone_mode=False)
+        code = cli(prog_name="zoo", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
     except click.ClickException as error:
-        if isinstance(error, click.UsageError) and error.ctx is not None:
-            _tell(error.ctx.get_usage())
-            _tell(f"Try '{error.ctx.command_path} --help' for help.\n")
-        _tell(f"Error: {error.format_message()}")
+        _fail(_usage(error))
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
         # click raises its own from it
@@ -106,9 +113,9 @@ def _run() -> int:
         return 130
     except Exception as error:
         if isinstance(error, OSError) and error.strerror and error.filename is not None:
-            _tell(f"error: {os.fsdecode(error.filename)} cannot be used ({error.strerror})")
+            _fail(f"{os.fsdecode(error.filename)} cannot be used ({error.strerror})")
         elif _is_meant_for_users(error):
-            _tell(_stopped(f"error: {error}", error))
+            _fail(_stopped(str(error), error))
         else:
             raise
         return 2
@@ -121,6 +128,23 @@ def _stopped(text: str, error: BaseException) -> str:
 
 def _tell(text: str) -> None:
     print(printable_lines(text), file=sys.stderr)
+
+
+def _usage(error: click.ClickException) -> str:
+    """What click says of a wrong line, in the style of all other errors."""
+    text = error.format_message().rstrip(".")
+    text = text[0].lower() + text[1:]
+    context = getattr(error, "ctx", None)
+    return f"{text}: see `{context.command_path} --help`" if context else text
+
+
+def _fail(message: str) -> None:
+    """Show an error; with --json, as JSON on standard output as well."""
+    _tell(f"error: {message}")
+    if "--json" in sys.argv[1:] or "--format=json" in sys.argv[1:]:
+        from zoo.runs import to_json
+
+        print(to_json({"error": message}))
 
 
 def _show_warning(

@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 
 from zoo.escape import printable, printable_lines
 from zoo.progress import Progress, for_terminal
-from zoo.settings import Option, describe
+from zoo.settings import Option, check, describe, from_text
 
 
 class BackboneName(click.ParamType):
@@ -92,6 +92,32 @@ class DataSource(click.ParamType):
         return [*matching, CompletionItem(incomplete, type="file")]
 
 
+class SettingValue(click.ParamType):
+    """A value of a setting, refused in the same words as in Python and in files."""
+
+    def __init__(self, option: Option) -> None:
+        self.name = option.name
+        self._option = option
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        """The value with its type.
+
+        Raises:
+            ZooError: it has another type, or is out of range.
+        """
+        if isinstance(value, str):
+            value = from_text(self._option, value)
+        return check({self.name: value})[self.name]
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The choices, if there are any."""
+        return [CompletionItem(c) for c in self._option.choices if c.startswith(incomplete)]
+
+
 runs_option = click.option(
     "--runs-dir", metavar="DIR", help="Folder of the runs.  [default: $ZOO_RUNS or ./runs]"
 )
@@ -125,20 +151,25 @@ def _click_option(option: Option) -> Callable[..., Any]:
             default=None,
             help=f"{_sentence(option)}  [default: {shown}]",
         )
-    metavar = "|".join(option.choices) if option.choices else option.type.__name__.upper()
+    metavar = "|".join(option.choices) or _METAVARS[option.type]
     limits = f"; {option.range()}" if option.range() and not option.choices else ""
     return click.option(
         f"--{flag}",
         option.name,
-        type=option.type,
+        type=SettingValue(option),
         metavar=metavar,
         default=None,
         help=f"{_sentence(option)}  [default: {default}{limits}]",
     )
 
 
+_METAVARS = {int: "N", float: "X", str: "TEXT"}
+
+
 def _sentence(option: Option) -> str:
-    return option.help[0].upper() + option.help[1:] + "."
+    """The help text as a sentence; a literal at its beginning is left as it is typed."""
+    literal = option.help.split()[0] in {"cnn:", "hub:", "mobilenet:"}
+    return (option.help if literal else option.help[0].upper() + option.help[1:]) + "."
 
 
 def progress_for(as_json: bool) -> Progress:

@@ -9,12 +9,12 @@ from zoo.cli._common import RunNames, echo, json_option, print_json, progress_fo
 
 
 @click.command("ensemble", cls=Command)
+@click.argument("named", metavar="RUN...", type=RunNames(), nargs=-1)
 @click.option(
     "--members",
     type=RunNames(),
-    required=True,
     metavar="A,B,...",
-    help="Runs to combine, at least two, of the same data and split.",
+    help="Runs to combine, at least two, of the same data and split: another way to name them.",
 )
 @click.option(
     "--method",
@@ -51,7 +51,8 @@ from zoo.cli._common import RunNames, echo, json_option, print_json, progress_fo
 @runs_option
 @json_option
 def command(
-    members: list[str],
+    named: tuple[list[str], ...],
+    members: list[str] | None,
     method: str,
     weights: str | None,
     calibrate: bool,
@@ -78,15 +79,18 @@ def command(
 
     \b
     Examples:
-      zoo ensemble --members a,b,c
-      zoo ensemble --members a,b,c --method soft --weights 2,1,1
-      zoo ensemble --members a,b,c,d,e --tolerance 0.002    # fewest members
-      zoo ensemble --members a,b,c --budget-ms 20          # at most 20 ms per image
+      zoo ensemble a b c
+      zoo ensemble a b c --method soft --weights 2,1,1
+      zoo ensemble a b c d e --tolerance 0.002    # fewest members
+      zoo ensemble --members a,b,c --budget-ms 20    # at most 20 ms per image
     """
     import zoo
 
+    runs = [name for names in (*named, members or []) for name in names]
+    if not runs:
+        raise zoo.ZooError("no runs are named: zoo ensemble RUN RUN ... (`zoo runs` lists them)")
     run = zoo.ensemble(
-        members,
+        runs,
         method,
         weights=None if weights is None else _numbers(weights),
         calibrate=calibrate,

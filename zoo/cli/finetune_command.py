@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli._command import Command
+from zoo.cli._command import GroupedCommand
 from zoo.cli._common import (
     BackboneName,
     DataSource,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from zoo.runs import Run
 
 
-@click.command("finetune", cls=Command)
+@click.command("finetune", cls=GroupedCommand)
 @click.argument("backbone", type=BackboneName(), required=False)
 @click.option(
     "--data",

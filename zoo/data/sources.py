@@ -6,17 +6,16 @@ Each source gives a catalogue; nothing is decoded here.
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from zoo.data import builtin
+from zoo.data import builtin, hints
 from zoo.data.catalog import SPLITS, Catalog, make_catalog
 from zoo.data.folders import scan_folder, split_role
 from zoo.data.groups import of_names, of_pattern, united
 from zoo.data.manifest import SUFFIXES, Columns, scan_manifest
 from zoo.data.walk import files_below, is_image_name
-from zoo.errors import ZooError, nearest
+from zoo.errors import ZooError
 from zoo.paths import cache_dir, new_folder, user_path
 from zoo.settings import Settings
 
@@ -82,9 +81,8 @@ def scan(source: str, reading: Reading | None = None) -> Catalog:
         ) from error
     if not len(catalog):
         loose = "".join(f" ({note})" for note in catalog.notes[:1])
-        raise ZooError(
-            f"{source} holds no images: expected a folder for each class, with images{loose}"
-        )
+        hint = hints.for_empty(user_path(source)) or "expected a folder for each class, with images"
+        raise ZooError(f"{source} holds no images in class folders: {hint}{loose}")
     if len(catalog.classes) < 2:
         raise ZooError(
             f"{source} holds one class ({catalog.classes[0]}): a classifier needs at least two, "
@@ -109,7 +107,7 @@ def _scan(source: str, reading: Reading) -> Catalog:
 
 
 def _local(source: str, reading: Reading) -> Catalog:
-    path = user_path(source)
+    path = hints.with_manifest(user_path(source))
     if path.is_dir():
         for option in ("path_column", "label_column", "group_column"):
             if getattr(reading, option):
@@ -127,8 +125,7 @@ def _local(source: str, reading: Reading) -> Catalog:
             f"--data {source} is a file: expected a folder, or a manifest ending in "
             f"{', '.join(SUFFIXES)}"
         )
-    hint = nearest(source, builtin.SETS) if os.sep not in source else "check the path"
-    raise ZooError(f"there is no data at {source}: {hint}")
+    raise ZooError(f"there is no data at {source}: {hints.for_missing(source, path)}")
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -102,7 +102,11 @@ def collect_settings(
     _spec(values["backbone"])
     if not values.get("data"):
         values["data"] = default_source()
-        progress.say(f"no --data is given: taking the built-in {values['data']}")
+        name = values["data"]
+        progress.say(
+            f"no --data is given: training on the built-in demo data {name} "
+            f"({builtin.SETS[name].about}); give a folder of your images with --data FOLDER"
+        )
     suited = builtin.SETS[values["data"]].settings if values["data"] in builtin.SETS else {}
     return Settings.of({**suited, **values})
 
@@ -117,6 +121,10 @@ def resolve(settings: Settings) -> ResolvedPlan:
     spec = _spec(settings.backbone)
     usual = {"none": "none", "hub": spec.name}.get(spec.weights, "imagenet")
     weights = settings.weights or usual
+    if weights.lower() in {"imagenet", "none"}:
+        weights = weights.lower()
+    elif not weights.startswith("hub:") and spec.weights != "hub":
+        backbones.weights_file(weights)  # refused now rather than when TensorFlow is there
     given = settings.network_options()
     spec, size, options = backbones.check(
         spec.name,
@@ -160,6 +168,7 @@ class _Decided(TypedDict):
 def _spec(name: str) -> Spec:
     """The backbone's; a module is loaded for it, with a quiet TensorFlow."""
     if name.startswith("hub:"):
+        backbones.find_module(name)  # before TensorFlow is imported, which takes seconds
         import_keras()
     return backbones.get(name)
 

@@ -22,7 +22,7 @@ class Request:
     top: int = 1
 
     def __post_init__(self) -> None:
-        check_metric(self.metric)
+        object.__setattr__(self, "metric", check_metric(self.metric))
         if self.trials is not None and self.trials < 1:
             raise ZooError(f"trials must be at least 1, not {self.trials}")
         if self.head_trials < 0:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from zoo.aliases import metric_of
 from zoo.errors import ZooError, nearest
 from zoo.evaluate.metrics import value
 
@@ -14,13 +15,14 @@ METRICS = ("accuracy", "f1", "auc", "log_loss")
 
 
 def check_metric(name: str) -> str:
-    """The name, if trials can be compared by it.
+    """A metric that trials can be compared by, also where other tools call it by another name.
 
     Raises:
         ZooError: they cannot.
     """
+    given, name = name, metric_of(name)
     if name not in METRICS:
-        raise ZooError(f"there is no metric {name!r} to tune for: {nearest(name, METRICS)}")
+        raise ZooError(f"there is no metric {given!r} to tune for: {nearest(name, METRICS)}")
     return name
 
 
