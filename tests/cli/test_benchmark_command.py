@@ -12,7 +12,7 @@ import pytest
         ("--seeds 0", "seeds must be 1 to 1000, not 0"),
         ("--backbones efficentnet,cnn", "did you mean 'efficientnet'"),
         ("--backbones cnn,cnn", "backbone 'cnn' is named twice"),
-        ("--set epoch=3", "there is no setting 'epoch' in --set: did you mean 'epochs'?"),
+        ("--set epohcs=3", "there is no setting 'epohcs' in --set: did you mean 'epochs'?"),
         ("--set epochs", "--set must be setting=value"),
         ("--set lr=50", "learning_rate in --set must be 1e-08 to 10, not 50"),
         ("--set cnn.blocks=20", "blocks in --set must be 1 to 8, not 20"),

@@ -50,7 +50,7 @@ def test_light_commands_import_nothing_heavy(command):
 def test_every_setting_is_an_option(zoo_command):
     from zoo.settings import describe
 
-    _, out, _ = zoo_command("finetune", "--help")
+    _, out, _ = zoo_command("finetune", "--help-all")
     for name in describe():
         assert f"--{name.replace('_', '-')}" in out
 

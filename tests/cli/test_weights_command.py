@@ -102,14 +102,14 @@ def test_all_widths_and_sizes_are_listed_on_demand_as_fetch_takes_them(zoo_comma
 
 
 BAD = [
-    ("fetch", "Missing argument"),
+    ("fetch", "missing argument"),
     ("fetch efficientnet-b9", "did you mean 'efficientnet-b"),
     ("fetch efficientnet-b0 cnn", "cnn is trained from scratch"),
     ("fetch resnet20", "resnet20 is trained from scratch"),
     ("fetch mobilenet --width 0.6", "one of 0.35, 0.5, 0.75, 1, 1.3, 1.4"),
     ("fetch resnet50 --width 0.5", "resnet50 has no setting 'width'"),
     ("fetch resnet50 --size 16", "at least 32 px, not 16"),
-    ("fech resnet50", "No such command"),
+    ("fech resnet50", "no such command"),
 ]
 
 

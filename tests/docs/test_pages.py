@@ -141,7 +141,7 @@ def test_the_check_finds_what_is_wrong() -> None:
         ["finetune", "cnn", "--epochs", "three"],
         ["finetune", "cnn", "--augment", "hard"],
         ["weights", "get", "resnet50"],
-        ["tune", "cnn", "--set", "epoch=3"],
+        ["tune", "cnn", "--set", "epohcs=3"],
     ):
         assert wrong(line), line
     assert resolves("zoo.data.sources.scan") and resolves("zoo.data")

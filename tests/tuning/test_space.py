@@ -149,7 +149,7 @@ def test_pins_are_typed_and_have_short_names():
         ("lr=fast", "learning_rate in --set must be a number, not 'fast'"),
         ("lr=50", "learning_rate in --set must be 1e-08 to 10, not 50"),
         ("epochs=2.5", "epochs in --set must be a whole number"),
-        ("epoch=2", "did you mean 'epochs'"),
+        ("epohcs=2", "did you mean 'epochs'"),
     ],
 )
 def test_what_cannot_be_pinned(pair, words):
