@@ -329,7 +329,7 @@ def test_second_run_reads_the_cache(digits_folder, tmp_path):
         ({"backbone": "efficientnot"}, "did you mean 'efficientnet'"),
         ({"backbone": "efficientnet", "blocks": None, "weights": "/no/such.h5"}, "no weights file"),
         ({"learning_rate": 50.0}, "learning_rate must be"),
-        ({"epoch": 3}, "did you mean 'epochs'"),
+        ({"epohcs": 3}, "did you mean 'epochs'"),
         ({"weights": "imagenet"}, "has no ImageNet weights"),
         ({"unfreeze": "none"}, "random weights untrained"),
         ({"size": 4}, "size must be 8 to 1024, not 4"),

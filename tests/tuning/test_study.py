@@ -330,7 +330,7 @@ def test_grids(content, count):
         ("lr", "must hold settings with lists"),
         ({"lr": []}, "has no values"),
         ({"lr": [50]}, "must be 1e-08 to 10, not 50"),
-        ({"epoch": [1]}, "did you mean 'epochs'"),
+        ({"epohcs": [1]}, "did you mean 'epochs'"),
         ([3], "must list settings, not 3"),
         ({"seed": list(range(200)), "epochs": list(range(1, 100))}, "has 19800 combinations"),
     ],

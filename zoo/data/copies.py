@@ -23,7 +23,7 @@ _SHOWN = 3
 def copies_of(catalog: Catalog, seen: Inspection, near: bool, progress: Progress) -> np.ndarray:
     """Group number of each image, int64 of shape (n,); copies of one image share one.
 
-    Near copies are remembered by the contents of all images.
+    Near-duplicates are remembered by the contents of all images.
     """
     if not near:
         return groups(seen, near=False)

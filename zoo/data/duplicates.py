@@ -33,8 +33,8 @@ def groups(seen: Inspection, near: bool = True, look: Look | None = None) -> np.
 
     Args:
         seen: the inspection of the images.
-        near: also near copies, not only equal contents: recompressed, resized, brighter or darker
-            by up to a fifth, mirrored, or turned by quarters.
+        near: also near-duplicates, not only equal contents: recompressed, resized, brighter or
+            darker by up to a fifth, mirrored, or turned by quarters.
         look: gives rows of the images as uint8 of shape (m, 64, 64, 3), for a second look at what
             seems to be a copy; without it, the thumbnails decide.
     """
