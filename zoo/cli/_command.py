@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from zoo import aliases
 from zoo.deprecated import OPTIONS, warn_renamed
@@ -51,7 +52,7 @@ class Command(click.Command):
         """See :meth:`click.Command.parse_args`.
 
         Raises:
-            ZooError: an unknown option, or arguments that have no place.
+            ZooError: an unknown option, an empty value, or arguments that have no place.
         """
         context.allow_extra_args = True
         rest = super().parse_args(
@@ -59,6 +60,13 @@ class Command(click.Command):
         )
         if rest and not context.resilient_parsing:
             raise ZooError(self._misplaced(context.command_path, rest))
+        for parameter in self.params:
+            source = context.get_parameter_source(parameter.name or "")
+            if source is ParameterSource.COMMANDLINE and _is_empty(
+                context.params.get(parameter.name or "")
+            ):
+                said = "it is empty: give a value, or leave it out"
+                raise click.BadParameter(said, context, parameter)
         return rest
 
     def _misplaced(self, path: str, rest: list[str]) -> str:

@@ -70,9 +70,13 @@ def command(
       zoo finetune efficientnet --data photos/ --unfreeze none    # seconds
     """
     progress = progress_for(as_json)
+    from zoo.runs import RunWriter
+
     if dry_run and resume:
         raise click.UsageError("--dry-run and --resume exclude each other: give one of them")
     if dry_run:
+        if name:
+            RunWriter(name, runs_dir)  # which refuses a name, and makes nothing yet
         _print_plan(backbone, data, config, settings, progress, as_json)
         return
     import zoo
