@@ -257,3 +257,10 @@ def _help_all() -> click.Option:
         callback=show,
         help="Show all options, in groups.",
     )
+
+
+def _is_empty(value: object) -> bool:
+    """Whether a value, or one of several, is a text without a letter."""
+    if isinstance(value, list | tuple):
+        return not value or any(map(_is_empty, value))
+    return isinstance(value, str) and not value.strip()
