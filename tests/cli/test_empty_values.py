@@ -10,7 +10,6 @@ CASES = [
     ([*FINETUNE, "--runs"], "--runs-dir"),
     ([*FINETUNE, "--config"], "--config"),
     ([*FINETUNE, "--weights"], "--weights"),
-    ([*FINETUNE, "--resize"], "--resize"),
     (["finetune"], "BACKBONE"),
     (["tune", "cnn", "--data"], "--data"),
     (["tune", "cnn", "--data", "digits", "--storage"], "--storage"),
