@@ -233,7 +233,7 @@ class Calibration:
     @property
     def value(self) -> float:
         """In 0..1; 0 if the plain error is no higher than perfect calibration usually shows."""
-        return self._matching(0.5)
+        return self._matching(0.5, self.raw)
 
     @property
     def raw_if_perfect(self) -> float:
@@ -244,7 +244,9 @@ class Calibration:
         """95% interval; a reason where there are too few errors."""
         if self._errors < FEWEST_ERRORS_CALIBRATION:
             return Reason(FEW_ERRORS)
-        return self._matching(0.975), self._matching(0.025)
+        # less than perfect calibration usually shows is luck, and rules no more out
+        usual = max(self.raw, float(np.median(self._simulated[1][0])))
+        return self._matching(0.975, self.raw), self._matching(0.025, usual)
 
     @cached_property
     def _simulated(self) -> tuple[np.ndarray, np.ndarray]:
@@ -262,10 +264,10 @@ class Calibration:
             true.append(float((self._share * abs(off)).sum()))
         return np.array(true), np.array(seen)
 
-    def _matching(self, level: float) -> float:
-        """True error for which the plain one that is seen is the quantile of this level."""
+    def _matching(self, level: float, raw: float) -> float:
+        """True error for which the plain one is the quantile of this level."""
         true, seen = self._simulated
         quantiles = np.maximum.accumulate(np.quantile(seen, level, axis=1))
-        if self.raw <= quantiles[0]:
+        if raw <= quantiles[0]:
             return 0.0
-        return float(np.interp(self.raw, quantiles, true))
+        return float(np.interp(raw, quantiles, true))
