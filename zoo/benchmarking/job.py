@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from backbones import BackboneError, weights_file
 from zoo import paths
@@ -19,6 +19,7 @@ from zoo.data.dataset import Dataset, load
 from zoo.data.prepare import prepare
 from zoo.deprecated import renamed_parameters
 from zoo.errors import ZooError, disk_errors
+from zoo.keywords import TrainingSettings
 from zoo.progress import Advance, Progress
 from zoo.runs import check_name, plain_name
 from zoo.train.job import fetch_weights
@@ -40,7 +41,7 @@ def benchmark(
     name: str | None = None,
     runs_dir: str | Path | None = None,
     progress: Progress | None = None,
-    **settings: Any,
+    **settings: Unpack[TrainingSettings],
 ) -> Table:
     """Compare backbones, steps of the training recipe and ensembles on one split.
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from zoo.deprecated import renamed_parameters
 from zoo.errors import ZooError, disk_errors
 from zoo.evaluate.predictor import Single, milliseconds
 from zoo.evaluate.tables import write_tables
+from zoo.keywords import TrainingSettings
 from zoo.paths import new_file
 from zoo.progress import Progress
 from zoo.runs import (
@@ -48,7 +49,7 @@ def finetune(
     resume: bool = False,
     study: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
-    **settings: Any,
+    **settings: Unpack[TrainingSettings],
 ) -> Run:
     """Train a classifier on a folder of images.
 

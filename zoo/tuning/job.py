@@ -6,10 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from zoo.deprecated import renamed_parameters
 from zoo.errors import ZooError, disk_errors
+from zoo.keywords import SharedSettings
 from zoo.progress import Progress
 from zoo.settings import Settings
 from zoo.train.job import fetch_weights
@@ -65,7 +66,7 @@ def tune(
     runs_dir: str | Path | None = None,
     config: str | Path | None = None,
     progress: Progress | None = None,
-    **settings: Any,
+    **settings: Unpack[SharedSettings],
 ) -> Study:
     """Search for the best settings on validation images, and train a run with them.
 
@@ -133,7 +134,7 @@ def sweep(
     runs_dir: str | Path | None = None,
     config: str | Path | None = None,
     progress: Progress | None = None,
-    **settings: Any,
+    **settings: Unpack[SharedSettings],
 ) -> Study:
     """Train with every combination of some settings, or with each of a list of settings.
 
