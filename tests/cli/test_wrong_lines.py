@@ -109,6 +109,7 @@ DATA = [
     ("finetune cnn --data https://a.example/b.zip", "a URL is not read: download"),
     ("finetune cnn --data s3://bucket/b", "a URL is not read: download"),
     ("finetune cnn --data photos/cat/0.png", "is a file: expected a folder"),
+    ("finetune cnn --data listed", "to read the table in it, give --data 'listed/photos.csv'"),
     ("finetune cnn --data empty", "expected a folder for each class"),
     ("finetune cnn photos", "give it as --data photos"),
     ("finetune cnn photos/", "give it as --data photos/"),
@@ -155,6 +156,10 @@ def place(tmp_path_factory):
         (folder / "photos" / name).mkdir(parents=True)
         Image.new("RGB", (9, 9)).save(folder / "photos" / name / "0.png")
     (folder / "empty").mkdir()
+    (folder / "listed").mkdir()
+    (folder / "listed" / "photos.csv").write_text("path,label\n0.png,cat\n1.png,dog\n")
+    for i, level in enumerate((0, 255)):
+        Image.new("RGB", (9, 9), (level,) * 3).save(folder / "listed" / f"{i}.png")
     (folder / "runs").mkdir()
     record = {"kind": "ensemble", "settings": {"method": "soft"}, "combination": {"members": ["a"]}}
     (folder / "ensemble.json").write_text(json.dumps(record))

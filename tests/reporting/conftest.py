@@ -57,7 +57,7 @@ def study_page(trained: tuple[Run, Run]) -> Path:
         patch.setenv("ZOO_CACHE", str(folder / "cache"))
         study = zoo.tune(
             "cnn",
-            folder / "data",
+            folder / "data" / "list.csv",
             trials=3,
             name="short",
             runs_dir=folder / "runs",

@@ -176,18 +176,22 @@ def test_mistakes_are_filtered_and_ordered(opened):
     opened.check()
 
 
+def press(opened, key):
+    """A key for what has the focus now: each step replaces elements."""
+    opened.browser.switch_to.active_element.send_keys(key)
+
+
 def test_mistakes_are_walked_through_by_keyboard(opened):
     keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
     button = opened.one("#mistakes .shot:not([hidden]) button.view")
     opened.run("arguments[0].focus()", button)
     button.send_keys(keys.ENTER)
     first = opened.one("dialog .words").text
-    focused = opened.browser.switch_to.active_element
-    focused.send_keys(keys.ARROW_RIGHT)
+    press(opened, keys.ARROW_RIGHT)
     assert opened.one("dialog .words").text != first
-    focused.send_keys(keys.ARROW_LEFT)
+    press(opened, keys.ARROW_LEFT)
     assert opened.one("dialog .words").text == first
-    focused.send_keys(keys.ESCAPE)
+    press(opened, keys.ESCAPE)
     assert not opened.one("dialog").get_property("open")
     assert opened.browser.switch_to.active_element == button
 
@@ -255,7 +259,7 @@ def test_every_page_is_accessible(browser, pages, kind, scheme, width):
         found = [(v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in violations]
         assert found == []
         assert opened.run(CELL_CONTRAST) >= 4.5
-        assert opened.run("return document.documentElement.scrollWidth") == width
+        assert opened.run("return document.documentElement.scrollWidth") <= width
     finally:
         opened.resize(None)
 

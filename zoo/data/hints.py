@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoo.data import builtin
+from zoo.data import builtin, manifest
 from zoo.errors import nearest
 
 _IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
@@ -35,6 +35,9 @@ def for_empty(path: Path) -> str:
     files = [p for p, _ in zip(path.iterdir(), range(_FEW), strict=False)]
     if not any(p.suffix.lower() in _IMAGES for p in files):
         return ""
+    tables = sorted(p.name for p in files if p.suffix.lower() in manifest.SUFFIXES)
+    if len(tables) == 1:
+        return f"to read the table in it, give --data {str(path / tables[0])!r}"
     classes = [p for p in path.resolve().parent.iterdir() if p.is_dir()]
     if len(classes) > 1:
         return (

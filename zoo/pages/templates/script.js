@@ -94,12 +94,15 @@
         make("div", { className: part.className === "file" ? "id note" : "", textContent: part.textContent })));
       const kinds = view.dataset.predicted === undefined ? [] :
         [["", "Picture"], ["predicted", `Why ${view.dataset.predicted}?`], ["true", `Why ${view.dataset.true}?`]];
+      const held = choices.contains(document.activeElement);
       choices.replaceChildren(...kinds.filter(kind => !kind[0] || stage.querySelector(`.heat.${kind[0]}`)).map(kind => {
         const choice = make("button", { type: "button", value: kind[0], textContent: kind[1] });
         choice.addEventListener("click", () => heat(kind[0]));
         return choice;
       }));
       heat(kinds.length ? seen : "");
+      // a choice that had the focus is replaced: without it, no further key would reach the box
+      if (held) (choices.querySelector("[aria-pressed=true]") ?? next).focus();
     };
     for (const view of views) view.addEventListener("click", () => {
       row = all(".shot:not([hidden]) button.view", view.closest(".shots"));
