@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ensembles._errors import EnsembleError
 from ensembles._folds import unit_names
+from ensembles._inputs import check_probabilities, label_columns, numbers, unit_rows
 from ensembles.table import PredictionTable, align, check_groups, with_classes
 
 Predictions = Sequence[PredictionTable] | Sequence[np.ndarray] | np.ndarray
@@ -141,12 +142,11 @@ def labelled(
         groups = align(tables)[0].groups if groups is None else groups  # type: ignore[arg-type]
     if y is None or not len(ids):
         raise EnsembleError("fitting needs samples and their labels: give y, or tables")
-    labels = np.asarray(y)
-    _check_labels(labels, probabilities)
+    labels = label_columns(y, len(ids), probabilities.shape[2], what="y")
     if groups is not None:
         groups = np.asarray(groups)
         check_groups(groups, len(ids))
-    return probabilities, labels.astype(np.int64), unit_names(ids, groups)
+    return probabilities, labels, unit_names(ids, groups)
 
 
 def stacked(tables: Predictions, classes: np.ndarray | None = None) -> np.ndarray:
@@ -184,26 +184,13 @@ def _checked(arrays: list[np.ndarray]) -> np.ndarray:
     if len(shapes) > 1 or len(arrays[0].shape) != 2:
         shown = ", ".join(str(array.shape) for array in arrays[:5])
         raise EnsembleError(
-            f"members' probabilities must have one shape (samples, classes), not {shown}"
+            f"members' probabilities must have one shape (samples, classes), not {shown}: give "
+            f"all members' predictions for the same samples; tables with ids say which are missing"
         )
-    kinds = {array.dtype.kind for array in arrays}
-    if not kinds <= set("fiu"):
-        raise EnsembleError(f"probabilities must be numbers, not {arrays[0].dtype}")
-    values = np.stack(arrays)
-    values = values if values.dtype.kind == "f" else values.astype(np.float64)
-    if not np.isfinite(values).all() or (values < 0).any():
-        raise EnsembleError("probabilities must be finite and not negative")
-    if (abs(values.sum(axis=2, dtype=np.float64) - 1) > 1e-3).any():
-        raise EnsembleError("probabilities must sum to 1 in every row: give no logits")
-    return values
-
-
-def _check_labels(labels: np.ndarray, probabilities: np.ndarray) -> None:
-    n, k = probabilities.shape[1:]
-    if labels.shape != (n,) or labels.dtype.kind not in "iu":
-        raise EnsembleError(
-            f"y must hold {n} whole numbers, the columns of the true classes, not "
-            f"{labels.dtype} of shape {labels.shape}"
-        )
-    if n and not 0 <= labels.min() <= labels.max() < k:
-        raise EnsembleError(f"y must be in 0..{k - 1}, not {labels.min()}..{labels.max()}")
+    names = [f"probabilities of member {i}" for i in range(1, len(arrays) + 1)]
+    members = [numbers(array, name) for array, name in zip(arrays, names, strict=True)]
+    members = [unit_rows(member) for member in members]
+    for member, name in zip(members, names, strict=True):
+        check_probabilities(member, what=name)
+    values = np.stack(members)
+    return values if values.dtype.kind == "f" else values.astype(np.float64)

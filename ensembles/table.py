@@ -11,6 +11,14 @@ import numpy as np
 
 from ensembles._archives import check_archive
 from ensembles._errors import EnsembleError
+from ensembles._inputs import (
+    check_logits,
+    check_probabilities,
+    label_columns,
+    probability_matrix,
+    unit_rows,
+)
+from ensembles.probabilities import softmax
 
 _FIELDS = ("ids", "labels", "probabilities", "classes", "split", "fingerprint")
 _OPTIONAL = ("groups",)  # tables of earlier versions lack it
@@ -52,7 +60,8 @@ class PredictionTable:
         if self.labels.dtype.kind not in "iu" or self.probabilities.dtype.kind != "f":
             raise EnsembleError(
                 f"a prediction table needs whole numbers as labels and floating-point "
-                f"probabilities, not {self.labels.dtype} and {self.probabilities.dtype}"
+                f"probabilities, not {self.labels.dtype} and {self.probabilities.dtype}: "
+                f"PredictionTable.of converts them"
             )
         n, k = len(self.ids), len(self.classes)
         if self.probabilities.shape != (n, k) or self.labels.shape != (n,):
@@ -62,14 +71,17 @@ class PredictionTable:
             )
         check_groups(self.groups, n)
         if len(np.unique(self.ids)) < n:
-            raise EnsembleError("a prediction table lists a sample more than once: keep one row")
+            raise EnsembleError(
+                f"a prediction table lists a sample more than once, the first is "
+                f"{_repeated(self.ids)}: keep one row"
+            )
         if len(np.unique(self.classes)) < k:
-            raise EnsembleError("a prediction table names a class twice: name each column once")
-        if n and not 0 <= self.labels.min() <= self.labels.max() < k:
-            raise EnsembleError(f"labels of a prediction table must be in 0..{k - 1}")
-        p = self.probabilities
-        if not np.isfinite(p).all() or (p < 0).any() or (abs(p.sum(axis=1) - 1) > 1e-3).any():
-            raise EnsembleError("probabilities must be finite, not negative, and sum to 1 in a row")
+            raise EnsembleError(
+                f"a prediction table names a class twice, {_repeated(self.classes)}: name each "
+                f"column once"
+            )
+        label_columns(self.labels, n, k)
+        check_probabilities(self.probabilities, self.ids)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -77,8 +89,8 @@ class PredictionTable:
     @classmethod
     def of(
         cls,
-        probabilities: np.ndarray,
-        labels: np.ndarray,
+        probabilities: Any,
+        labels: Any,
         *,
         ids: Sequence[str] | np.ndarray | None = None,
         classes: Sequence[str] | np.ndarray | None = None,
@@ -88,20 +100,77 @@ class PredictionTable:
     ) -> PredictionTable:
         """A table from arrays; samples and classes without a name are numbered.
 
+        Args:
+            probabilities: numbers of shape (n, k), rows sum to one. Rows that are rounded (to two
+                digits, or as bfloat16) are made to sum to one. One column, (n, 1) or (n,), is the
+                probability of the second of two classes.
+            labels: the true classes: columns as whole numbers of shape (n,), also as floats;
+                one-hot rows (n, k); or names, if ``classes`` are given.
+            ids: n unique names of the samples.
+            classes: k names, in the order of the columns.
+            split: name of the split.
+            fingerprint: identity of the data.
+            groups: n whole numbers, equal for samples that depend on each other.
+
         Raises:
-            EnsembleError: as the class itself.
+            EnsembleError: as the class itself; logits, percentages and labels that can be read in
+                more than one way are refused, and the sentence says what to give.
         """
-        p = np.asarray(probabilities)
-        if p.ndim != 2:
-            raise EnsembleError(f"probabilities must have shape (samples, classes), not {p.shape}")
+        y = np.asarray(labels)
+        names = None if classes is None else np.asarray(classes)
+        p = probability_matrix(probabilities, len(y) if y.ndim else 0, _count(names))
+        n, k = p.shape
+        ids = np.asarray(range(n) if ids is None else ids).astype(np.str_)
+        if ids.shape != (n,) or (names is not None and names.shape != (k,)):
+            raise EnsembleError(
+                f"probabilities of shape {p.shape} need {n} ids and {k} classes, not arrays of "
+                f"shape {ids.shape} and {k if names is None else names.shape}"
+            )
         return cls(
-            ids=np.asarray(range(p.shape[0]) if ids is None else ids).astype(np.str_),
-            labels=np.asarray(labels),
-            probabilities=p.astype(np.float32) if p.dtype.kind in "fiu" else p,
-            classes=np.asarray(range(p.shape[1]) if classes is None else classes).astype(np.str_),
+            ids=ids,
+            labels=label_columns(labels, n, k, names),
+            probabilities=unit_rows(p).astype(np.float32),
+            classes=(np.arange(k) if names is None else names).astype(np.str_),
             split=split,
             fingerprint=fingerprint,
             groups=None if groups is None else np.asarray(groups),
+        )
+
+    @classmethod
+    def from_logits(
+        cls,
+        logits: Any,
+        labels: Any,
+        *,
+        ids: Sequence[str] | np.ndarray | None = None,
+        classes: Sequence[str] | np.ndarray | None = None,
+        split: str = "val",
+        fingerprint: str = "",
+        groups: Sequence[int] | np.ndarray | None = None,
+    ) -> PredictionTable:
+        """A table from logits or log-probabilities: their softmax.
+
+        Args:
+            logits: numbers of shape (n, k); one column, (n, 1) or (n,), is the log-odds of the
+                second of two classes.
+            labels: see :meth:`of`, as all others.
+            ids: see :meth:`of`.
+            classes: see :meth:`of`.
+            split: see :meth:`of`.
+            fingerprint: see :meth:`of`.
+            groups: see :meth:`of`.
+
+        Raises:
+            EnsembleError: as :meth:`of`; also logits that are not finite, or probabilities.
+        """
+        return cls.of(
+            softmax(check_logits(logits)),
+            labels,
+            ids=ids,
+            classes=classes,
+            split=split,
+            fingerprint=fingerprint,
+            groups=groups,
         )
 
     def rows(self, chosen: np.ndarray) -> PredictionTable:
@@ -148,6 +217,17 @@ class PredictionTable:
             raise EnsembleError(f"there is no prediction table {path}") from None
         except Exception as error:  # zipfile, zlib and numpy raise nearly anything on damage
             raise EnsembleError(f"prediction table {path} is damaged: {error}") from error
+
+
+def _repeated(names: np.ndarray) -> str:
+    """The first name that is there before, with both places."""
+    _, first, inverse = np.unique(names, return_index=True, return_inverse=True)
+    second = int(np.argmax(first[inverse] != np.arange(len(names))))
+    return f"{str(names[second])!r} in {first[inverse[second]]} and {second} (counted from 0)"
+
+
+def _count(names: np.ndarray | None) -> int | None:
+    return None if names is None else names.size
 
 
 def check_groups(groups: np.ndarray | None, n: int) -> None:

@@ -208,16 +208,19 @@ MEMBERS = {
     "one matrix": (P[0], "one shape"),
     "four axes": (P[None], "one shape"),
     "rows that differ": ([[[0.5, 0.5], [1.0]]], None),
-    "logits": (np.log(P), "finite and not negative"),
+    "log-probabilities": (
+        np.log(P),
+        "member 1 .* call PredictionTable.from_logits, or take np.exp",
+    ),
     "logits above zero": (np.log(P) - np.log(P).min(), "logits"),
     "negative": ([P[0], P[1] - [0.5, 0, -0.5]], "not negative"),
     "not a number": ([P[0], np.where(P[1] > 0.5, np.nan, P[1])], "finite"),
     "infinite": ([P[0], np.where(P[1] > 0.5, np.inf, P[1])], "finite"),
-    "percent": (P * 100, "sum to 1"),
+    "percentages of one": ([P[0], P[1] * 100], "member 2 .* divide percentages by 100"),
     "text": (P.astype(str), "numbers"),
     "complex": (P.astype(complex), "numbers"),
-    "truth values": (P > 0.5, "numbers"),
-    "objects": (P.astype(object), "numbers"),
+    "truth values": (P > 0.9, "zeros only"),
+    "objects": (np.full(P.shape, object()), "numbers"),
     "one table, not in a list": (TABLE, None),
     "a table and an array": ([TABLE, P[1]], None),
     "an array and a table": ([P[0], TABLE], None),
@@ -242,13 +245,13 @@ def test_members_that_cannot_be_combined_are_refused(case):
 LABELS = {
     "none": (None, "give y"),
     "too few": (Y[:9], r"10 whole numbers.*\(9,\)"),
-    "a column": (Y[:, None], r"\(10, 1\)"),
-    "of floats": (Y.astype(float), "float64"),
-    "of text": (np.array(["cat"] * 10), "<U3"),
-    "of truth values": (Y > 0, "bool"),
+    "in a row": (Y[None], r"\(1, 10\)"),
+    "of halves": (Y + 0.5, "row 0 has"),
+    "of text": (np.array(["cat"] * 10), "the first is 'cat': give whole numbers"),
+    "of truth values": (Y > 0, "two classes, not 3"),
     "too large": (Y + 1, r"0\.\.2, not 1\.\.3"),
     "negative": (Y - 1, r"0\.\.2, not -1\.\.1"),
-    "one hot": (np.eye(3, dtype=int)[Y], r"\(10, 3\)"),
+    "of several classes": (np.tile([1, 1, 0], (10, 1)), r"labels.argmax\(axis=1\)"),
 }
 
 
@@ -258,6 +261,22 @@ def test_labels_that_do_not_fit_are_refused(case):
     for fit in (SoftVoting().fit, Ensemble(Stacking()).fit, choose, Diversity.of):
         with pytest.raises(EnsembleError, match=content):
             fit(P, y)
+
+
+@pytest.mark.parametrize(
+    "form", [np.float64, np.uint8, lambda y: y[:, None], np.eye(3).__getitem__]
+)
+def test_labels_as_floats_bytes_a_column_or_one_hot_fit_the_same(form):
+    expected = Ensemble(Stacking()).fit(P, Y).predict_proba(P)
+    np.testing.assert_array_equal(Ensemble(Stacking()).fit(P, form(Y)).predict_proba(P), expected)
+
+
+def test_members_of_arrays_rounded_to_two_digits_sum_to_one_again():
+    rounded = [P[0].round(2), P[1]]
+    assert abs(rounded[0].sum(axis=1) - 1).max() > 0.005
+    combined = SoftVoting().fit(rounded, Y).predict_proba(rounded)
+    np.testing.assert_allclose(combined.sum(axis=1), 1, atol=1e-7)
+    np.testing.assert_allclose(combined, P.mean(axis=0), atol=0.01)
 
 
 def test_no_samples_cannot_be_fitted():

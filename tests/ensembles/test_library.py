@@ -125,12 +125,11 @@ def test_a_table_of_arrays_gives_numbers_as_names():
 
 
 BAD_ARRAYS = {
-    "one row": (([0.5, 0.5], [0]), {}, r"\(2,\)"),
+    "one row": (([0.5, 0.5], [0]), {}, r"\(2,\) with 1 labels"),
     "logits": (([[2.0, -1.0]], [0]), {}, "not negative"),
     "text": (([["a", "b"]], [0]), {}, "floating-point"),
     "labels of text": (([[0.5, 0.5]], ["cat"]), {}, "whole numbers"),
-    "labels of floats": (([[0.5, 0.5]], [1.0]), {}, "whole numbers"),
-    "too few ids": (([[0.5, 0.5]] * 2, [0, 1]), {"ids": ["a"]}, "1 samples and 2 classes"),
+    "too few ids": (([[0.5, 0.5]] * 2, [0, 1]), {"ids": ["a"]}, "need 2 ids"),
     "an id twice": (([[0.5, 0.5]] * 2, [0, 1]), {"ids": ["a", "a"]}, "more than once"),
     "too many classes": (([[0.5, 0.5]], [0]), {"classes": "abc"}, None),
 }
