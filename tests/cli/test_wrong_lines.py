@@ -109,7 +109,10 @@ DATA = [
     ("finetune cnn --data https://a.example/b.zip", "a URL is not read: download"),
     ("finetune cnn --data s3://bucket/b", "a URL is not read: download"),
     ("finetune cnn --data photos/cat/0.png", "is a file: expected a folder"),
-    ("finetune cnn --data listed", "to read the table in it, give --data 'listed/photos.csv'"),
+    (
+        "finetune cnn --data listed",
+        "to read the table in it, give --data '{cwd}/listed/photos.csv'",
+    ),
     ("finetune cnn --data empty", "expected a folder for each class"),
     ("finetune cnn photos", "give it as --data photos"),
     ("finetune cnn photos/", "give it as --data photos/"),
