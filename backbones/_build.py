@@ -68,19 +68,6 @@ class Backbone:
         known = {layer.name for layer in below}
         return [layer for layer in upto if layer.name not in known]
 
-    def split_below(self, block: str) -> tuple[keras.Model | None, keras.Model]:
-        """The network cut just below a block: (lower part, upper part), sharing all weights.
-
-        The lower part is None when the block is the first one, or of a module, which is not cut.
-        """
-        import keras
-
-        names = list(self.blocks)
-        if block == names[0] or hasattr(self.model.get_layer(self.blocks[block]), "parts"):
-            return None, self.model
-        edge = self._end(names[names.index(block) - 1])
-        return keras.Model(self.model.inputs[0], edge), keras.Model(edge, self.model.outputs[0])
-
     def _end(self, block: str) -> Any:
         return self.model.get_layer(self.blocks[block]).output
 

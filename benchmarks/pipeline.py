@@ -76,7 +76,7 @@ class Experiment:
         from zoo.progress import Progress
         from zoo.train.augment import TrainingImages
         from zoo.train.classifier import make_classifier, set_trainable
-        from zoo.train.member import build_backbone
+        from zoo.train.inputs import build_backbone
         from zoo.train.plan import collect_settings, resolve
         from zoo.train.probe import Head, soft_targets
 

@@ -132,7 +132,7 @@ class Data:
 def run_zoo(job: Job, data: Data, clock: Clock) -> None:
     """What ``zoo finetune`` does, with the probe alone as first point."""
     from zoo.evaluate.inference import Inference
-    from zoo.train.member import build_backbone
+    from zoo.train.inputs import build_backbone
 
     split, test = data.split, data.pixels("test")
     everything, kept = np.arange(len(test)), []
@@ -173,7 +173,8 @@ def zoo_member(
     """A training of zoo's, by its defaults but for the epochs that are asked for."""
     from zoo.progress import Progress
     from zoo.train.arrays import LazyRows
-    from zoo.train.member import Inputs, Timings, train_member
+    from zoo.train.inputs import Inputs, Timings
+    from zoo.train.member import train_member
     from zoo.train.plan import resolve
 
     changes: dict[str, Any] = {"epochs": job.epochs[0]} if job.epochs else {}
@@ -204,7 +205,7 @@ def run_guide(job: Job, data: Data, clock: Clock) -> None:
     import tensorflow as tf
     from keras import layers
 
-    from zoo.train.member import build_backbone
+    from zoo.train.inputs import build_backbone
 
     test, images, labels = data.pixels("test"), data.pixels("train"), data.labels("train")
     clock.start()
@@ -240,7 +241,7 @@ def run_linear(job: Job, data: Data, clock: Clock) -> None:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    from zoo.train.member import build_backbone
+    from zoo.train.inputs import build_backbone
 
     test, images, labels = data.pixels("test"), data.pixels("train"), data.labels("train")
     clock.start()

@@ -135,7 +135,6 @@ def test_the_parts_hold_all_variables_from_input_to_output(folder):
         ["project.weights"],
     ]
     assert backbone.spec.unfreeze == "part2"
-    assert backbone.split_below("part2") == (None, backbone.model)
 
 
 def test_a_deep_module_has_eight_parts_of_about_the_same_size(tmp_path, write_function):

@@ -254,16 +254,16 @@ def test_no_member_of_a_bag_is_trained_on_what_the_bag_is_calibrated_on(digits_f
     from zoo.data.dataset import load
     from zoo.progress import Progress
     from zoo.settings import Settings
-    from zoo.train.bag import fold_rows, pool, validation_rows
+    from zoo.train.bag import fold_rows, validation_rows
 
     settings = Settings.of({"backbone": "cnn", "data": str(digits_folder), "folds": 3})
     data = load(settings, Progress())
     shared = validation_rows(data, settings)
     counts = np.bincount(data.catalog.labels[shared])
     assert counts.min() >= 1
-    assert len(shared) == pytest.approx(settings.val_fraction * len(pool(data)), rel=0.3)
+    assert len(shared) == pytest.approx(settings.val_fraction * len(data.split.not_test), rel=0.3)
     held = np.concatenate([held for _, held in fold_rows(data, settings)])
-    np.testing.assert_array_equal(np.sort(held), pool(data))
+    np.testing.assert_array_equal(np.sort(held), data.split.not_test)
     for rest, left_out in fold_rows(data, settings):
         assert not set(np.setdiff1d(rest, shared)) & set(shared) | (set(rest) & set(left_out))
         assert not set(data.groups[np.setdiff1d(rest, shared)]) & set(data.groups[shared])

@@ -29,6 +29,11 @@ class Split:
     test: np.ndarray
     leaking: np.ndarray
 
+    @property
+    def not_test(self) -> np.ndarray:
+        """Indices of training and validation images together, sorted."""
+        return np.sort(np.concatenate([self.train, self.val]))
+
     def rows(self, name: str) -> np.ndarray:
         """Indices of the split of this name."""
         rows: np.ndarray = getattr(self, name)

@@ -53,15 +53,15 @@ def check_backbones(evidence: Evidence, names: Sequence[str], progress: Progress
     if evidence.features is None:
         why = "a network trained from scratch has no features to compare"
         return unknown("backbones", why, NO_FEATURES)
-    if len(evidence.pool) < _FEWEST:
-        why = f"{len(evidence.pool)} images are too few to compare on"
+    if len(evidence.not_test) < _FEWEST:
+        why = f"{len(evidence.not_test)} images are too few to compare on"
         return unknown("backbones", why, FEW_IMAGES)
-    ours = evidence.table(evidence.pool, evidence.probed, "oof")
+    ours = evidence.table(evidence.not_test, evidence.probed, "oof")
     found = {}
     for name in others:
         theirs = _features(evidence, name, progress)
         predicted = evidence.cross_probed(ours.labels, features=theirs)
-        found[name] = compare(evidence.table(evidence.pool, predicted, "oof"), ours)
+        found[name] = compare(evidence.table(evidence.not_test, predicted, "oof"), ours)
     says = f"against {evidence.settings.backbone} by a linear head on frozen features: "
     says += "; ".join(f"{name} {_words(against)}" for name, against in found.items())
     better = [name for name, against in found.items() if against.by_log_loss == "better"]
@@ -83,16 +83,14 @@ def check_backbones(evidence: Evidence, names: Sequence[str], progress: Progress
 
 
 def _features(evidence: Evidence, name: str, progress: Progress) -> LazyRows:
-    from zoo.keras_setup import import_keras
     from zoo.train.features import frozen_features
-    from zoo.train.member import build_backbone
+    from zoo.train.inputs import starting_backbone
     from zoo.train.plan import resolve
 
-    import_keras()
     ours = evidence.settings
     plain = {"weights": "imagenet", "unfreeze": "none", "width": None, "input_range": None}
     settings = ours.changed(backbone=name, **plain)
-    return frozen_features(build_backbone(resolve(settings)), evidence.prepared, progress)
+    return frozen_features(starting_backbone(resolve(settings)), evidence.prepared, progress)
 
 
 def _words(against: Comparison) -> str:

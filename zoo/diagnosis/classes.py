@@ -100,11 +100,11 @@ def balanced_gain(table: PredictionTable, counts: np.ndarray) -> tuple[float, fl
 
 def _with_weights(evidence: Evidence, table: PredictionTable, rare: np.ndarray) -> tuple[str, ...]:
     """The effect of class weights on a linear head on the frozen features."""
-    if evidence.features is None or len(table.labels) != len(evidence.pool):
+    if evidence.features is None or len(table.labels) != len(evidence.not_test):
         return ()
     from zoo.train.member import sample_weights
 
-    labels = evidence.catalog.labels[evidence.pool]
+    labels = evidence.catalog.labels[evidence.not_test]
     plain = evidence.probed.argmax(axis=1) == labels
     weights = sample_weights(labels, len(table.classes), "auto")
     weighed = evidence.cross_probed(labels, weights).argmax(axis=1) == labels

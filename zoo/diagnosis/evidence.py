@@ -140,19 +140,15 @@ class Evidence:
     @cached_property
     def backbone(self) -> Backbone:
         """The network below the head with the weights that the training started from."""
-        from zoo.keras_setup import import_keras, set_precision
-        from zoo.train.member import build_backbone
+        from zoo.train.inputs import starting_backbone
         from zoo.train.plan import resolve
 
-        import_keras()
-        set_precision(self.settings.precision)
-        return build_backbone(resolve(self.settings))
+        return starting_backbone(resolve(self.settings))
 
-    @cached_property
-    def pool(self) -> np.ndarray:
-        """Rows of the catalog that are not test rows."""
-        split = self.dataset.split
-        return np.sort(np.concatenate([split.train, split.val]))
+    @property
+    def not_test(self) -> np.ndarray:
+        """Rows of the catalog that are not test rows, sorted."""
+        return self.dataset.split.not_test
 
     @property
     def l2(self) -> float:
@@ -169,7 +165,7 @@ class Evidence:
         """Out-of-fold probabilities of a linear head.
 
         Args:
-            labels: int64 of shape (m,), of the rows of ``pool``.
+            labels: int64 of shape (m,), of the rows of ``not_test``.
             weights: of shape (m,), weight of each sample in fitting.
             features: float32 of shape (n, d) to fit it on; the run's own if None.
             l2: its penalty; the run's own if None.
@@ -186,9 +182,9 @@ class Evidence:
             features = self.features
         if features is None:
             raise ZooError("a network trained from scratch has no frozen features")
-        x, classes = features[self.pool], len(self.catalog.classes)
-        result = np.zeros((len(self.pool), classes), np.float32)
-        parts = folds(labels, self.dataset.groups[self.pool], _FOLDS, SEED)
+        x, classes = features[self.not_test], len(self.catalog.classes)
+        result = np.zeros((len(self.not_test), classes), np.float32)
+        parts = folds(labels, self.dataset.groups[self.not_test], _FOLDS, SEED)
         with self._progress.step("probe", _FOLDS) as advance:
             for rest, held in parts:
                 head = fit_head(
@@ -211,7 +207,7 @@ class Evidence:
     @cached_property
     def probed(self) -> np.ndarray:
         """:meth:`cross_probed` with the labels as given."""
-        return self.cross_probed(self.catalog.labels[self.pool])
+        return self.cross_probed(self.catalog.labels[self.not_test])
 
     def table(self, rows: np.ndarray, probabilities: np.ndarray, split: str) -> PredictionTable:
         """Predictions of rows of the catalog, to be compared with those of the run."""
@@ -235,7 +231,7 @@ class Evidence:
         """
         if self.judged.split == "oof" or self.features is None:
             return self.judged
-        return self.table(self.pool, self.probed, "oof")
+        return self.table(self.not_test, self.probed, "oof")
 
     @property
     def judge(self) -> str:

@@ -169,7 +169,7 @@ def check_shortcuts(evidence: Evidence) -> Outcome:
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-    rows = evidence.one_of_each_group(evidence.pool)
+    rows = evidence.one_of_each_group(evidence.not_test)
     labels = evidence.catalog.labels[rows]
     if np.bincount(labels)[np.unique(labels)].min() < _FOLDS:
         return unknown("shortcuts", f"a class has fewer than {_FOLDS} images", FEW_IMAGES)

@@ -35,7 +35,7 @@ def check_input(evidence: Evidence) -> Outcome:
         why = "the backbone has no batch normalization to compare with"
         return unknown("input", why, NOT_APPLICABLE)
     rng = np.random.default_rng(SEED)
-    rows = rng.permutation(evidence.one_of_each_group(evidence.pool))[:_SAMPLE]
+    rows = rng.permutation(evidence.one_of_each_group(evidence.not_test))[:_SAMPLE]
     pixels = evidence.prepared.pixels[evidence.prepared.rows[np.sort(rows)]].astype(np.float32)
     given = DomainShift(model, layers, pixels)
     far = given()

@@ -64,8 +64,8 @@ def _baseline(evidence: Evidence) -> tuple[PredictionTable, float]:
     if x is None:
         x = evidence.seen.thumbs.reshape(len(labels), -1).astype(np.float32)
     if evidence.judged.split == "oof":
-        found = evidence.cross_probed(labels[evidence.pool], features=x, l2=USUAL_L2)
-        return evidence.table(evidence.pool, found, "oof"), USUAL_L2
+        found = evidence.cross_probed(labels[evidence.not_test], features=x, l2=USUAL_L2)
+        return evidence.table(evidence.not_test, found, "oof"), USUAL_L2
     train = x[split.train], soft_targets(labels[split.train], len(evidence.catalog.classes), 0.0)
     head, _ = choose_head(train, (x[split.val], labels[split.val]), l1=0.0)
     return evidence.table(split.val, head.probabilities(x[split.val]), "val"), head.l2

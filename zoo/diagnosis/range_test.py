@@ -119,21 +119,13 @@ def range_test(evidence: Evidence, progress: Progress) -> RangeTest:
 
 def _start(evidence: Evidence) -> tuple[TrainingImages, Classifier, Policy]:
     """What the training started from: its images, and the network with the probe's head."""
-    from zoo.keras_setup import import_keras, set_precision
     from zoo.train.augment import Policy
     from zoo.train.classifier import make_classifier
-    from zoo.train.member import (
-        Inputs,
-        build_backbone,
-        sample_weights,
-        training_images,
-        unfreeze,
-    )
+    from zoo.train.inputs import Inputs, starting_backbone
+    from zoo.train.member import sample_weights, training_images, unfreeze
     from zoo.train.plan import resolve
     from zoo.train.probe import fit_head, soft_targets
 
-    import_keras()
-    set_precision(evidence.settings.precision)
     resolved, features = resolve(evidence.settings), evidence.features
     inputs = Inputs(resolved, evidence.dataset, evidence.prepared, features)
     rows = evidence.dataset.split.train
@@ -144,7 +136,7 @@ def _start(evidence: Evidence) -> tuple[TrainingImages, Classifier, Policy]:
         targets = soft_targets(labels, inputs.classes, 0.0)
         head = fit_head(features[rows], targets, l1=0.0, l2=evidence.l2, sample_weight=weights)
     # not the backbone of the evidence: this one is trained
-    backbone = build_backbone(resolved)
+    backbone = starting_backbone(resolved)
     classifier = make_classifier(backbone, head, inputs.classes, resolved.settings.dropout)
     unfreeze(resolved, classifier, head)
     settings = resolved.settings

@@ -17,7 +17,8 @@ from zoo.data.dataset import Dataset
 from zoo.data.split import folds, split_off
 from zoo.progress import Progress
 from zoo.settings import Settings
-from zoo.train.member import Inputs, Member, Timings, build_backbone, train_member
+from zoo.train.inputs import Inputs, Timings, build_backbone
+from zoo.train.member import Member, train_member
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,9 @@ class Bag:
         return scaled(mean, self.temperature).astype(np.float32)
 
 
-def pool(data: Dataset) -> np.ndarray:
-    """Rows of the catalogue that are not for testing."""
-    return np.sort(np.concatenate([data.split.train, data.split.val]))
-
-
 def fold_rows(data: Dataset, settings: Settings) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows of the catalogue to train on and to hold out, for each fold; none of them test rows."""
-    rows = pool(data)
+    rows = data.split.not_test
     labels, groups = data.catalog.labels[rows], data.groups[rows]
     parts = folds(labels, groups, settings.folds, settings.split_seed)
     return [(rows[rest], rows[held]) for rest, held in parts]
@@ -56,7 +52,7 @@ def fold_rows(data: Dataset, settings: Settings) -> list[tuple[np.ndarray, np.nd
 
 def validation_rows(data: Dataset, settings: Settings) -> np.ndarray:
     """Rows of the catalogue that no fold is trained on, stratified, whole groups."""
-    rows = pool(data)
+    rows = data.split.not_test
     labels, groups = data.catalog.labels[rows], data.groups[rows]
     _, shared = split_off(labels, groups, settings.val_fraction, settings.split_seed)
     return rows[shared]

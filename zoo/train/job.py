@@ -14,7 +14,6 @@ import backbones
 from backbones import Backbone
 from ensembles import PredictionTable
 from zoo.data.dataset import Dataset, load
-from zoo.data.prepare import prepare
 from zoo.deprecated import renamed_parameters
 from zoo.errors import ZooError, disk_errors
 from zoo.evaluate.predictor import Single, milliseconds
@@ -31,8 +30,9 @@ from zoo.runs import (
     unfinished_record,
 )
 from zoo.settings import Settings
-from zoo.train.bag import Bag, fold_rows, pool, train_folds
-from zoo.train.member import Inputs, Member, Timings, build_backbone, refit_member, train_member
+from zoo.train.bag import Bag, fold_rows, train_folds
+from zoo.train.inputs import Inputs, Timings, build_backbone, starting_backbone
+from zoo.train.member import Member, refit_member, train_member
 from zoo.train.plan import ResolvedPlan, collect_settings, given_settings, resolve
 from zoo.train.records import write_history, write_tensorboard
 from zoo.train.remarks import data_remarks
@@ -190,24 +190,19 @@ def _train(
     progress: Progress,
 ) -> None:
     """Prepare, train one member or one for each fold, evaluate, and write all of the run."""
-    from zoo.keras_setup import import_keras, set_precision
-
-    with timings.stage("import"):
-        import_keras()
     settings = resolved.settings
-    precision = set_precision(settings.precision)
-    backbone = build_backbone(resolved)
-    with timings.stage("prepare"):
-        prepared = prepare(dataset.catalog, resolved.size, settings.resize, progress)
-    features = None
-    if not resolved.from_scratch:
-        from zoo.train.features import frozen_features
-
-        with timings.stage("features"):
-            features = frozen_features(backbone, prepared, progress)
-    inputs = Inputs(resolved, dataset, prepared, features)
+    with timings.stage("import"):
+        backbone = starting_backbone(resolved)
+    inputs = Inputs.assemble(resolved, dataset, backbone, timings, progress)
     checkpoints = writer.path / "checkpoints"
-    parameters, digest = backbone.model.count_params(), backbone.digest
+    # of the backbone as it is before it is trained
+    about = {
+        "weights": {"source": settings.weights, "sha256": backbone.digest},
+        "network": {
+            "precision": backbone.model.dtype_policy.name,
+            "backbone_parameters": backbone.model.count_params(),
+        },
+    }
     oof = None
     if settings.folds:
         trained, oof = train_folds(inputs, checkpoints, timings, progress)
@@ -216,8 +211,7 @@ def _train(
     kept = trained
     if settings.refit:
         kept = Bag([_refit(inputs, trained.members, checkpoints, timings, progress)])
-    record["weights"] = {"source": settings.weights, "sha256": digest}
-    record["network"] = {"precision": precision, "backbone_parameters": parameters}
+    record |= about
     with timings.stage("evaluate"):
         metrics = _evaluate(writer.path, inputs, trained, kept, oof, progress)
     _write(writer.path, trained, kept, resolved.settings, metrics, record)
@@ -245,7 +239,7 @@ def _refit(
     return refit_member(
         inputs,
         build_backbone(inputs.resolved),
-        pool(inputs.data),
+        inputs.data.split.not_test,
         folds,
         checkpoint=checkpoints / "refit.npz",
         timings=timings,
@@ -271,7 +265,7 @@ def _evaluate(
     if oof is None:
         tables["val"] = trained.probabilities(inputs, split.val, progress)
     else:
-        rows["oof"] = pool(inputs.data)
+        rows["oof"] = inputs.data.split.not_test
         tables |= {"oof": oof[rows["oof"]], "val": oof[split.val]}
     ordered = [name for name in ("oof", "val", "test") if len(tables.get(name, ()))]
     return write_tables(

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-import backbones
 from backbones import Backbone
 from ensembles.calibration import fit_temperature
 from ensembles.comparison import is_distinguishable
 from ensembles.probabilities import true_class
-from zoo.data.dataset import Dataset
-from zoo.data.prepare import Prepared
 from zoo.progress import Progress
 from zoo.train.arrays import LazyRows
 from zoo.train.augment import Policy, TrainingImages, derived_seed
@@ -28,53 +23,9 @@ from zoo.train.classifier import (
     set_trainable,
 )
 from zoo.train.fit import FixedEpochs, Hyperparameters, Validation, Watch, fit
+from zoo.train.inputs import Inputs, Timings
 from zoo.train.plan import ResolvedPlan
 from zoo.train.probe import Head, choose_head, fit_head, soft_targets
-
-
-@dataclass
-class Timings:
-    """Wall seconds of each stage, summed over folds."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time of the block to a stage."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = time.perf_counter() - started
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What all members of a run share.
-
-    Attributes:
-        resolved: settings.
-        data: images with labels and split.
-        prepared: their pixels.
-        features: of the frozen backbone, float32 of shape (n, d), read when they are asked for;
-            None from scratch.
-    """
-
-    resolved: ResolvedPlan
-    data: Dataset
-    prepared: Prepared
-    features: LazyRows | None
-
-    @property
-    def labels(self) -> np.ndarray:
-        """int64 of shape (n,)."""
-        return self.data.catalog.labels
-
-    @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return len(self.data.catalog.classes)
 
 
 @dataclass(frozen=True)
@@ -136,25 +87,6 @@ def sample_weights(labels: np.ndarray, classes: int, kind: str) -> np.ndarray:
     counts = np.bincount(labels, minlength=classes)
     weights = (len(labels) / (np.maximum(counts, 1) * (counts > 0).sum()))[labels]
     return (weights / weights.mean()).astype(np.float32)
-
-
-def build_backbone(resolved: ResolvedPlan) -> Backbone:
-    """The backbone with its weights; random ones follow from the seed.
-
-    Raises:
-        BackboneError: the weights cannot be loaded or do not fit.
-    """
-    import keras
-
-    settings = resolved.settings
-    keras.backend.clear_session()  # layer names, and so random draws, start afresh
-    keras.utils.set_random_seed(settings.seed)
-    return backbones.build(
-        resolved.spec.name,
-        size=resolved.size,
-        weights=resolved.weights,
-        options=resolved.options,
-    )
 
 
 def train_member(

@@ -7,18 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.processes.serving import Channel, serve
+
+if TYPE_CHECKING:
+    from zoo.data.dataset import Dataset
+    from zoo.train.plan import ResolvedPlan
 
 
 def _features(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     """Prepare the images and compute frozen features; where they lie."""
+    from zoo.data.prepare import prepare
     from zoo.progress import Progress
     from zoo.train.features import features_file
+    from zoo.train.inputs import starting_backbone
 
-    resolved, _, prepared = _images(job)
-    backbone = _backbone(resolved)
+    resolved, dataset = _images(job)
+    backbone = starting_backbone(resolved)
+    prepared = prepare(dataset.catalog, resolved.size, resolved.settings.resize, Progress())
     return {"file": str(features_file(backbone, prepared, Progress())), "key": prepared.key}
 
 
@@ -27,14 +34,13 @@ def _trial(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     import numpy as np
 
     from zoo.progress import Progress
-    from zoo.train.features import frozen_features
-    from zoo.train.member import Inputs, Timings, train_member
+    from zoo.train.inputs import Inputs, Timings, starting_backbone
+    from zoo.train.member import train_member
     from zoo.tuning.score import measure
 
-    resolved, dataset, prepared = _images(job)
-    backbone, folder, timings = _backbone(resolved), Path(job["folder"]), Timings()
-    features = None if resolved.from_scratch else frozen_features(backbone, prepared, Progress())
-    inputs = Inputs(resolved, dataset, prepared, features)
+    resolved, dataset = _images(job)
+    backbone, folder, timings = starting_backbone(resolved), Path(job["folder"]), Timings()
+    inputs = Inputs.assemble(resolved, dataset, backbone, timings, Progress())
     train, val = dataset.split.train, dataset.split.val
     member = train_member(
         inputs,
@@ -52,10 +58,9 @@ def _trial(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     return {"metrics": measure(inputs.labels[val], probabilities), **about}
 
 
-def _images(job: Mapping[str, Any]) -> tuple[Any, Any, Any]:
-    """Resolved settings, data set and prepared images."""
+def _images(job: Mapping[str, Any]) -> tuple[ResolvedPlan, Dataset]:
+    """Resolved settings and data set, the same as the study's."""
     from zoo.data.dataset import load
-    from zoo.data.prepare import prepare
     from zoo.errors import ZooError
     from zoo.progress import Progress
     from zoo.settings import Settings
@@ -65,20 +70,7 @@ def _images(job: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     dataset = load(resolved.settings, Progress())
     if dataset.split_fingerprint() != job["split"]:
         raise ZooError("images or split changed since the study was begun")
-    return (
-        resolved,
-        dataset,
-        prepare(dataset.catalog, resolved.size, resolved.settings.resize, Progress()),
-    )
-
-
-def _backbone(resolved: Any) -> Any:
-    from zoo.keras_setup import import_keras, set_precision
-    from zoo.train.member import build_backbone
-
-    import_keras()
-    set_precision(resolved.settings.precision)
-    return build_backbone(resolved)
+    return resolved, dataset
 
 
 _JOBS = {"features": _features, "trial": _trial}
