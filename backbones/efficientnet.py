@@ -65,7 +65,7 @@ _V2_REPEATS = {
     "m": (3, 5, 5, 7, 14, 18, 5),
     "l": (4, 7, 7, 10, 19, 25, 7),
 }
-_V2_BASE_REPEATS = (1, 2, 2, 3, 5, 8)
+_V2_BASE_REPEATS = (1, 2, 2, 3, 5, 8)  # layers of each block of B0, as in the paper
 _TORCH_LIKE = "(x / 255 - mean) / std of ImageNet"
 _STORE = "https://storage.googleapis.com"
 

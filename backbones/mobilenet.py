@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _STORE = "https://storage.googleapis.com/tensorflow/keras-applications"
 _SLIM = "github.com/tensorflow/models, research/slim/nets/mobilenet/README.md"
 _KERAS = "keras.io/api/applications"
-_WIDTHS = (0.25, 2.0)
+_WIDTHS = (0.25, 2.0)  # smallest and largest that may be asked for
 # width to top-1 by the side of the training images
 _V2_TOP1 = {
     1.0: {224: 71.3, 192: 70.7, 160: 68.8, 128: 65.3, 96: 60.3},

@@ -25,7 +25,7 @@ from ensembles.calibration import fit_temperature, scaled, temperature_of
 from ensembles.probabilities import BINS, log_loss, softmax
 from zoo.diagnosis.labels import LabelNoise
 
-_POPULATION = 20_000
+_POPULATION = 20_000  # images that stand for the truth
 
 
 def _coverage() -> Any:

@@ -23,7 +23,7 @@ from zoo.benchmarking.result import Table
 from zoo.benchmarking.tables import markdown
 from zoo.progress import for_terminal
 
-SEEDS = 2
+SEEDS = 2  # the fewest that show a spread
 # a large test part, so that a fall shows, and few images to train on, so that it is quick
 ELPV = {"size": 64, "test_fraction": 0.4, "val_fraction": 0.3, "epochs": 2}
 CNN = {"filters": 8, "dense_units": 32}

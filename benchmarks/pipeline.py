@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from _table import print_table
 
-IMAGES, BATCH, ROUNDS = 512, 32, 7
+IMAGES, BATCH, ROUNDS = 512, 32, 7  # the median round counts
 STANDARD = ("standard", "none")
 POLICIES = [
     ("none", "none"),

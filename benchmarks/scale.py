@@ -31,7 +31,7 @@ import numpy as np
 from _table import print_table
 from PIL import Image
 
-CLASSES, SIDE = 10, 32
+CLASSES, SIDE = 10, 32  # of the made-up images; the side in pixels
 STAGES = ("scan", "prepare", "features", "probe", "a pass of it", "evaluate", "ensemble")
 ON_LINUX = sys.platform == "linux"
 MEMORY = "anonymous memory" if ON_LINUX else "resident memory"

@@ -14,7 +14,7 @@ import time
 
 from _table import print_table
 
-ROUNDS = 5
+ROUNDS = 5  # after one that fills the caches of the system
 COMMANDS = [
     "--help",
     "finetune --help",

@@ -7,11 +7,11 @@ from scipy.special import logsumexp
 
 from ensembles.probabilities import log_probabilities, softmax
 
-_COLDEST, _HOTTEST = 0.05, 20.0
+_COLDEST, _HOTTEST = 0.05, 20.0  # temperatures that are tried
 _ENOUGH = 5_000  # rows that fix one number to about a percent
 # What is known of a temperature before any label is seen. Chosen by simulation: benchmarks/choices
 _SPREAD = 0.5  # standard deviation of log T around 0
-_UNKNOWN_LABELS = 0.2
+_UNKNOWN_LABELS = 0.2  # how many labels, spread over all classes, the prior counts as
 
 
 def fit_temperature(

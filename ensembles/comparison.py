@@ -13,7 +13,7 @@ from ensembles.intervals import difference_interval, group_sums, independent_sam
 from ensembles.probabilities import log_loss, true_class
 from ensembles.table import PredictionTable, align
 
-LEVEL = 0.05
+LEVEL = 0.05  # of the tests: the share of equal pairs that may be called different
 FEWEST = 40  # independent samples for a verdict on log loss: of fewer, too often a false one
 ROUNDING = 1e-9  # of a mean log loss: identical members, added up in another order
 NOT_DISTINGUISHABLE, CANNOT_BE_TOLD = "not distinguishable", "cannot be told"

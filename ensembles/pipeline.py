@@ -16,7 +16,7 @@ from ensembles.selection import BestMember, GreedySelection
 from ensembles.stacking import Stacking
 from ensembles.voting import GeometricVoting, HardVoting, SoftVoting, WeightedVoting
 
-_MOST_CLASSES = 1_000_000
+_MOST_CLASSES = 1_000_000  # more in a record is damage
 
 METHODS: dict[str, type[Combiner]] = {
     "soft": SoftVoting,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-BINS = 15
+BINS = 15  # of confidence, of equal width, as in Guo et al. (2017)
 FLOOR = 1e-12  # below it a probability counts as this: one certain mistake must not decide alone
 
 

@@ -11,7 +11,7 @@ from ensembles._errors import EnsembleError
 from ensembles._folds import fold_numbers
 from ensembles.probabilities import log_loss, log_probabilities, softmax
 
-GRID = (1e-3, 1e-2, 1e-1, 1.0)
+GRID = (1e-3, 1e-2, 1e-1, 1.0)  # strengths of the penalty that cross-validation chooses from
 _FLOOR = 1e-6  # a linear model must not be steered by how far below this a probability is
 
 

@@ -16,7 +16,7 @@ from zoo.escape import printable
 if TYPE_CHECKING:
     from zoo.tuning.result import Study, TrialRecord
 
-_SHOWN = 5
+_SHOWN = 5  # trials, in a terminal
 _SETTINGS = 6  # of a trial, in a terminal
 
 

@@ -16,8 +16,8 @@ from zoo.data.second_look import LOOK
 from zoo.paths import cache_dir, new_file
 from zoo.progress import Progress
 
-_VERSION = 1
-_SHOWN = 3
+_VERSION = 1  # of the stored groups: another does not read them
+_SHOWN = 3  # files in a sentence
 
 
 def copies_of(catalog: Catalog, seen: Inspection, near: bool, progress: Progress) -> np.ndarray:

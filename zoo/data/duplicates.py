@@ -18,10 +18,9 @@ from zoo.data.groups import renumbered
 from zoo.data.inspect import Inspection
 from zoo.data.second_look import same_pairs
 
-MIN_CORRELATION = 0.998
+MIN_CORRELATION = 0.998  # of grey thumbnails: photos stored anew reach it, see benchmarks/copies.py
 MAX_DIFFERENCE = 52.0  # mean absolute difference of grey thumbnails: 20% brighter white is 51
-_BANDS = 4
-_CROWD = 64
+_CROWD = 64  # images of one band beyond which only half as many neighbours are looked at
 _PIECE = 8192  # thumbnails that are worked on at a time
 
 

@@ -30,7 +30,7 @@ _GLUED = re.compile(
     r"(set|data|images|imgs|split)"
 )
 _WRAPPERS = 5  # folders in folders, as archives in archives give them
-_SHOWN = 6
+_SHOWN = 6  # names in a sentence
 
 
 def split_role(name: str) -> tuple[str, str]:

@@ -11,19 +11,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
-LOOK = 64
+LOOK = 64  # pixels along the side of the colour thumbnails
 # largest difference of a block of 4 x 4 pixels, in grey and in a channel: JPEG at quality 50 leaves
 # up to 4.4 and 8.5 in 95% of photos, 7.4 and 20 where small photos were halved before; different
 # images differ by 6.8 and more in grey, or in colour by what is in them (benchmarks/copies.py)
 MAX_GREY = 5.5
 MAX_COLOUR = 20.0
-_GAIN = (0.7, 1.4)
+_GAIN = (0.7, 1.4)  # by which a copy may be darker or brighter
 _SATURATED = (4.0, 251.0)  # cut off where an image was made brighter or darker
 # more images than this that seem to be copies of one another are one scene; their deviations from
 # its mean correlate by 0.76 and more in copies, by 0.57 and less in others: benchmarks/copies.py
 _SCENE = 8
 _MIN_CORRELATION = 0.65
-_PIECE = 256
+_PIECE = 256  # pairs that are compared at a time
 _MOST = 2000  # images of a scene that are compared at full detail
 
 

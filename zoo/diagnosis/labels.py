@@ -16,9 +16,9 @@ from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import FEW_IMAGES, Finding, Outcome, Shown, outcome, unknown
 from zoo.words import counted
 
-_FEWEST = 100
-_SUREST = 0.3
-_SHARE = 0.01
+_FEWEST = 100  # labels that anything can be said about
+_SUREST = 0.3  # share of the labels where the model is surest, which hard images reach least
+_SHARE = 0.01  # of wrong labels that is worth naming
 _OF_ERRORS = 0.17  # what clean but hard images reach was measured to be below this
 # Of a likelihood ratio of one more parameter at the edge of its range, at the 10% level: Self and
 # Liang (1987)

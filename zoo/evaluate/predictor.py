@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ensembles.pipeline import Ensemble
 
-_ROUNDS = 3
+_ROUNDS = 3  # of timing: the median counts
 
 
 class Predictor(Protocol):

@@ -18,7 +18,7 @@ import psutil
 SILENCE = 300.0
 _UNCLAIMED = 60.0  # seconds that a process may take between claiming work and signing it
 _CLOCK = 2.0  # seconds by which two readings of a start time differ where the clock was adjusted
-_SESSION = uuid.uuid4().hex[:12]
+_SESSION = uuid.uuid4().hex[:12]  # of this process: another may get its number
 
 
 def this_process() -> dict[str, Any]:

@@ -6,9 +6,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 MOST = 1500  # points: more take long to lay out, and hide each other
-FEWEST = 5
-_FOR_NEIGHBOURS = 30
-_COMPONENTS = 50
+FEWEST = 5  # points of a map
+_FOR_NEIGHBOURS = 30  # points from which t-SNE lays them out, and PCA below
+_COMPONENTS = 50  # of PCA before t-SNE, as van der Maaten and Hinton (2008) do
 
 
 def chosen_rows(n: int, seed: int = 0) -> np.ndarray:

@@ -16,12 +16,12 @@ from zoo.data.decode import BadImageError, upright
 from zoo.data.inspect import workers
 from zoo.progress import Progress
 
-SIDE = 256
+SIDE = 256  # pixels of the longer side of a picture on the page
 MOST = 400  # pictures
-_BYTES = 8_000_000
+_BYTES = 8_000_000  # of all pictures of a page
 _TINY = 64  # up to here kept exactly and shown as squares
 _HEAT = 24  # positions along the longer side of an overlay
-_WARM = ((255, 196, 0), (214, 40, 0))
+_WARM = ((255, 196, 0), (214, 40, 0))  # RGB of a little and of much heat
 
 
 @dataclass(frozen=True)

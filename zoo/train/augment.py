@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-_RANGE = (0, 255)
-_MAX_STREAMS = 8
+_RANGE = (0, 255)  # of pixel values
+_MAX_STREAMS = 8  # threads that augment
 # area of the crop and its aspect ratio; brightness and contrast; side of the cut-out square
 _CROPS = {
     "light": ((0.8, 1.0), (0.9, 1.1)),
@@ -35,7 +35,7 @@ _CROPS = {
     "strong": ((0.35, 1.0), (0.67, 1.5)),
 }
 _COLOUR = {"standard": (0.1, 0.2), "strong": (0.2, 0.4)}
-_CUTOUT = (0.1, 0.4)
+_CUTOUT = (0.1, 0.4)  # of the side
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import keras
 
 _SHARE = 0.1  # of all steps
-_SHORTEST = 10
+_SHORTEST = 10  # steps that are averaged over at least
 
 
 class WeightAverage:

@@ -23,7 +23,7 @@ from zoo.train.arrays import Table, assembled, pieces
 
 # from nearly unregularized to features all but ignored
 L2_GRID = (1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
-_MAX_ITERATIONS = 400
+_MAX_ITERATIONS = 400  # of L-BFGS, which usually ends before
 _PIECE = 4096  # rows
 _LARGE = 1e9  # multiplications in a product from which threads pay
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zoo.data.dataset import Dataset
 
-_SHOWN = 10
+_SHOWN = 10  # classes or files in a sentence
 
 
 def data_remarks(dataset: Dataset) -> list[str]:

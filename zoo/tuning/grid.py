@@ -12,7 +12,7 @@ from zoo.overrides import checked_value
 from zoo.settings import check, read_file
 from zoo.tuning.space import Point, known_setting
 
-_MOST = 10_000
+_MOST = 10_000  # combinations of a grid
 
 
 def read_grid(path: Path) -> list[Point]:
