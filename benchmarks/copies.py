@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from zoo.data.decode import THUMB, decode, thumbnail
+from zoo.data.decode import THUMB, decode, glance
 from zoo.data.duplicates import groups
 from zoo.data.inspect import Inspection
 from zoo.data.second_look import LOOK
@@ -128,10 +128,11 @@ def of_source(source: str, most: int) -> list[Image.Image]:
 def found(contents: Sequence[bytes]) -> np.ndarray:
     """Group number of each file."""
     n = len(contents)
-    thumbs = np.stack([thumbnail(content)[0] for content in contents])
+    thumbs = np.stack([glance(content)[0] for content in contents])
     assert thumbs.shape[1:] == (THUMB, THUMB)
     digests = np.array([hashlib.sha256(content).hexdigest() for content in contents])
-    seen = Inspection(digests, thumbs, np.zeros((n, 2), np.int32), np.full(n, ""))
+    blank = np.full((n, 5), np.nan)
+    seen = Inspection(digests, thumbs, np.zeros((n, 2), np.int32), np.full(n, ""), blank)
     return groups(seen, look=lambda rows: np.stack([decode(contents[i], LOOK) for i in rows]))
 
 

@@ -21,6 +21,7 @@ class SharedSettings(TypedDict, total=False):
     label_column: str | None
     group_column: str | None
     group_pattern: str | None
+    value_range: tuple[float, float] | None
     weights: str | None
     size: int | None
     unfreeze: str | int | None

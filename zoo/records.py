@@ -34,6 +34,8 @@ class DataRecord(TypedDict):
     split_fingerprint: NotRequired[str]
     images: NotRequired[int]
     counts: NotRequired[dict[str, list[int]]]  # images of each class, by split
+    # of images of more than 8 bits a channel, what became 0 and 255; None if there was none
+    value_range: NotRequired[list[float] | None]
 
 
 class WeightsRecord(TypedDict):

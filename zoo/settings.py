@@ -19,6 +19,7 @@ from zoo.aliases import advice, setting_of, switched
 from zoo.deprecated import current_settings
 from zoo.errors import ZooError, nearest
 
+PAIR = tuple[float, float]  # type of a setting of two numbers
 _UNBOUNDED = 2**31 - 1  # the largest seed that NumPy and TensorFlow both take
 _WORDS = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 
@@ -101,6 +102,13 @@ class Settings:
         "names the image's group",
         group="data",
         auto="every image by itself",
+    )
+
+    value_range: tuple[float, float] | None = _option(
+        None,
+        "images of more than 8 bits a channel: the values that become black and white",
+        group="data",
+        auto="decided once for all images, by their metadata or the values in use",
     )
 
     weights: str | None = _option(
@@ -404,6 +412,12 @@ def from_text(option: Option, value: Any) -> Any:
         return value
     if option.type is bool:
         return _WORDS.get(value.lower(), value)
+    if option.type == PAIR:
+        parts = value.replace("..", ",").replace(",", " ").split()
+        try:
+            return tuple(map(float, parts))
+        except ValueError:
+            return value
     try:
         return option.type(value)
     except ValueError:
@@ -412,6 +426,8 @@ def from_text(option: Option, value: Any) -> Any:
 
 def _checked(option: Option, value: Any, suffix: str) -> Any:
     shown = f"{option.name}{suffix}"
+    if option.type == PAIR and value is not None:
+        return _checked_pair(shown, value)
     if isinstance(value, str) and value.lower() in option.choices:
         value = value.lower()
     if value is None and (option.default is None or option.default == ""):
@@ -439,6 +455,18 @@ def _checked(option: Option, value: Any, suffix: str) -> Any:
     return value
 
 
+def _checked_pair(shown: str, value: Any) -> tuple[float, float]:
+    """Two finite numbers, the lower one first."""
+    pair = tuple(value) if isinstance(value, list | tuple) else ()
+    is_numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in pair)
+    if len(pair) != 2 or not is_numbers or not all(abs(x) < 1e300 for x in pair):
+        raise ZooError(f"{shown} must be two numbers, such as 0 4095, not {value!r:.60}")
+    low, high = map(float, pair)
+    if not low < high:
+        raise ZooError(f"{shown} must be a lower and a higher number, not {low:g} and {high:g}")
+    return low, high
+
+
 def set_words(values: Mapping[str, Any], owner: str = "") -> list[str]:
     """Words of a command line that set these: ``--set``, ``size=96``, ...
 
@@ -449,6 +477,8 @@ def set_words(values: Mapping[str, Any], owner: str = "") -> list[str]:
     words = []
     for name, value in values.items():
         text = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+        if isinstance(value, list | tuple):
+            text = ",".join(map(str, value))
         words += ["--set", f"{owner}.{name}={text}".lstrip(".")]
     return words
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from zoo.data.decode import THUMB, BadImageError, decode, thumbnail
+from zoo.data.decode import THUMB, BadImageError, decode, glance
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -64,9 +64,9 @@ def test_exif_orientation_is_turned_upright(orientation, format, options):
     )
     expected = decode(encoded(upright, "PNG"), 16).astype(int)
     assert np.abs(decode(content, 16).astype(int) - expected).mean() < 4
-    small, width, height = thumbnail(content)
+    small, width, height, _ = glance(content)
     assert (width, height) == (48, 32)
-    upright_small = thumbnail(encoded(upright, "PNG"))[0].astype(int)
+    upright_small = glance(encoded(upright, "PNG"))[0].astype(int)
     assert np.abs(small.astype(int) - upright_small).mean() < 4
 
 
@@ -234,7 +234,7 @@ def test_large_jpeg_decoded_at_reduced_scale_agrees_with_full_decoding(resize):
 
 
 def test_thumbnail_is_small_grey_and_tells_the_true_size():
-    small, width, height = thumbnail(encoded(load_sample_image("china.jpg"), "JPEG"))
+    small, width, height, _ = glance(encoded(load_sample_image("china.jpg"), "JPEG"))
     assert (small.shape, small.dtype) == ((THUMB, THUMB), np.uint8)
     assert (width, height) == (640, 427)
     full = Image.fromarray(load_sample_image("china.jpg")).convert("L")
@@ -269,7 +269,7 @@ def test_what_is_no_image_gives_the_reason(content, reason):
         decode(content, 16)
     if isinstance(content, bytes):
         with pytest.raises(BadImageError, match=reason):
-            thumbnail(content)
+            glance(content)
 
 
 def test_damaged_checksum_is_named_as_damage():
@@ -324,7 +324,7 @@ def test_any_content_gives_an_image_or_a_reason(content, resize):
     else:
         assert (pixels.shape, pixels.dtype) == ((16, 16, 3), np.uint8)
     try:
-        small, width, height = thumbnail(content)
+        small, width, height, _ = glance(content)
     except BadImageError as error:
         assert str(error)
     else:

@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance
 from sklearn.datasets import load_sample_images
 
 from zoo.data import builtin
-from zoo.data.decode import thumbnail
+from zoo.data.decode import glance
 from zoo.data.duplicates import _agree, _candidates, _flat, _looks, _may_agree, groups
 from zoo.data.inspect import Inspection, inspect
 from zoo.data.sources import scan
@@ -37,15 +37,17 @@ def crops() -> list[Image.Image]:
 
 def seen(contents: list[bytes]) -> Inspection:
     n = len(contents)
-    thumbs = np.stack([thumbnail(content)[0] for content in contents])
+    thumbs = np.stack([glance(content)[0] for content in contents])
     digests = np.array([hashlib.sha256(content).hexdigest() for content in contents])
-    return Inspection(digests, thumbs, np.zeros((n, 2), np.int32), np.full(n, ""))
+    blank = np.full((n, 5), np.nan)
+    return Inspection(digests, thumbs, np.zeros((n, 2), np.int32), np.full(n, ""), blank)
 
 
 def of_thumbs(thumbs: np.ndarray) -> Inspection:
     n = len(thumbs)
     digests = np.array([f"{i:064d}" for i in range(n)])
-    return Inspection(digests, thumbs, np.zeros((n, 2), np.int32), np.full(n, ""))
+    blank = np.full((n, 5), np.nan)
+    return Inspection(digests, thumbs, np.zeros((n, 2), np.int32), np.full(n, ""), blank)
 
 
 def half(image: Image.Image) -> Image.Image:

@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from zoo.data import decode as decoding
-from zoo.data.decode import BadImageError, decode, decode_views, read_file, thumbnail
+from zoo.data.decode import BadImageError, View, decode, decode_views, glance, read_file
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n%%EOF\n"
 READERS = {
     "decode": lambda path: decode(path, 32),
-    "decode_views": lambda path: decode_views(path, [(32, "stretch")]),
-    "thumbnail": lambda path: thumbnail(path.read_bytes()),
+    "decode_views": lambda path: decode_views(path, [View(32, "stretch")]),
+    "thumbnail": lambda path: glance(path.read_bytes()),
 }
 
 

@@ -5,6 +5,7 @@ import hashlib
 import os
 import tempfile
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from zoo.data.catalog import Catalog
-from zoo.data.inspect import inspect, usable
+from zoo.data.inspect import _TICK, _wait_for_tick, inspect, usable
 from zoo.data.sources import scan
 from zoo.errors import ZooError
 from zoo.progress import Progress
@@ -60,16 +61,44 @@ def test_second_inspection_reads_nothing_and_tells_the_same(photos):
     (root / "dog" / "bad.jpg").write_text("no image")
     catalog = scan(str(root))
     first = inspect(catalog, Progress())
-    for i in range(len(catalog)):  # whoever reads these files sees something else
-        file, stat = catalog.path(i), catalog.path(i).stat()
-        with file.open("r+b") as opened:
-            opened.write(bytes(stat.st_size))
-        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     progress = Counting()
     second = inspect(catalog, progress)
     assert progress.total == 0
     for name, array in vars(first).items():
         np.testing.assert_array_equal(getattr(second, name), array)
+
+
+def swapped(file: Path, content: bytes) -> None:
+    """Other content written into a file."""
+    file.write_bytes(content)
+
+
+def renamed(file: Path, content: bytes) -> None:
+    """Another file moved to its place."""
+    other = file.with_suffix(".new")
+    other.write_bytes(content)
+    other.rename(file)
+
+
+@pytest.mark.parametrize("replace", [swapped, renamed])
+def test_an_image_replaced_by_one_of_the_same_size_and_time_is_read_again(photos, replace):
+    root = photos({"cat": 3, "dog": 2})
+    file, catalog = root / "cat" / "000.png", scan(str(root))
+    before = file.read_bytes()
+    after = before[:-20] + bytes(x ^ 1 for x in before[-20:])
+    row = catalog.ids.index("cat/000.png")
+    for content in (before, after) * 10:  # at once: within one tick of the clock of the files
+        replace(file, content)
+        os.utime(file, ns=(1_700_000_000_000_000_000, 1_700_000_000_000_000_000))
+        found = inspect(catalog, Progress()).digests[row]
+        assert found == hashlib.sha256(content).hexdigest()
+
+
+def test_a_file_just_changed_is_read_when_a_later_change_has_another_time(photos):
+    file = photos({"cat": 1, "dog": 1}) / "cat" / "000.png"
+    file.write_bytes(file.read_bytes())
+    _wait_for_tick(file)
+    assert time.time_ns() - file.stat().st_ctime_ns >= _TICK
 
 
 def test_only_new_and_changed_files_are_read_again(photos):

@@ -14,10 +14,11 @@ from PIL import Image
 from zoo.data.decode import (
     MOST_BYTES,
     BadImageError,
+    View,
     decode,
     decode_views,
+    glance,
     read_file,
-    thumbnail,
     upright,
 )
 from zoo.data.inspect import inspect
@@ -59,10 +60,10 @@ def programs(tmp_path, monkeypatch):
 def test_a_format_that_is_not_of_images_alone_is_never_opened(content, suffix, tmp_path, programs):
     file = tmp_path / f"x{suffix}"
     file.write_bytes(content)
-    views = [(16, "stretch")]
+    views = [View(16, "stretch")]
     calls = [
         lambda: decode(file, 16),
-        lambda: thumbnail(content),
+        lambda: glance(content),
         lambda: decode_views(file, views),
         lambda: upright(file, 16),
     ]
@@ -113,7 +114,7 @@ def test_only_regular_files_below_the_limit_are_read(kind, tmp_path):
         lambda: read_file(file),
         lambda: decode(file, 16),
         lambda: upright(file, 16),
-        lambda: decode_views(file, [(16, "crop")]),
+        lambda: decode_views(file, [View(16, "crop")]),
     ):
         with pytest.raises(BadImageError, match=SPECIAL[kind]):
             call()
@@ -152,7 +153,7 @@ import resource, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from zoo.data import decode as decoding
-from zoo.data.decode import decode, thumbnail
+from zoo.data.decode import decode, glance
 
 decoding._decoding = decoding._Pixels(20 << 20)
 decode(Path(sys.argv[1]), 8)  # whatever is loaded on first use
@@ -163,7 +164,7 @@ with ThreadPoolExecutor(6) as pool:
     files = [Path(sys.argv[2])] * 6
     for row in pool.map(lambda f: decode(f, 8), files):
         print(row.mean())
-    for row in pool.map(lambda f: thumbnail(f.read_bytes())[0], files):
+    for row in pool.map(lambda f: glance(f.read_bytes())[0], files):
         print(row.mean())
 """
 BIG = {
@@ -214,7 +215,7 @@ HUGE = {
 
 @pytest.mark.parametrize("content", HUGE.values(), ids=HUGE)
 def test_a_header_that_declares_too_much_is_refused_before_anything_is_allocated(content):
-    for call in (lambda: decode(content, 16), lambda: thumbnail(content)):
+    for call in (lambda: decode(content, 16), lambda: glance(content)):
         with pytest.raises(BadImageError, match=r"too large|not an image"):
             call()
 

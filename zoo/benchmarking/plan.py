@@ -30,7 +30,7 @@ METHODS = ("soft", "geometric", "weighted", "greedy", "stack", "vote", "auto", "
 BACKENDS = ("loky", "dask")
 
 _VARIED = ("seed", "augment", "mix", "l1", "l2", "head_l1", "head_l2")
-_DATA = ("val_fraction", "test_fraction", "split_seed", "near_duplicates")
+_DATA = ("val_fraction", "test_fraction", "split_seed", "near_duplicates", "value_range")
 _NO_PENALTY = {"l1": 0.0, "l2": 0.0}
 _MOST_SEEDS = 1000  # a larger number is a typing error
 

@@ -136,8 +136,11 @@ class _Words:
     def _take_value(self, name: str, equals: str, found: list[str]) -> None:
         """The next word is the value of an option, whatever it looks like."""
         option = self._own.get(name)
-        if option and not equals and not option.is_flag and not option.count and self._left:
-            found.append(self._left.pop(0))
+        if option is None or equals or option.is_flag or option.count:
+            return
+        count = max(1, option.nargs)
+        found += self._left[:count]
+        del self._left[:count]
 
     def _option(self, name: str, value: str | None) -> list[str]:
         """Words that stand for an option that the command does not have."""

@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 
 from zoo.escape import printable, printable_lines
 from zoo.progress import Progress, for_terminal
-from zoo.settings import Option, check, describe, from_text
+from zoo.settings import PAIR, Option, check, describe, from_text
 
 
 class BackboneName(click.ParamType):
@@ -150,6 +150,16 @@ def _click_option(option: Option) -> Callable[..., Any]:
             option.name,
             default=None,
             help=f"{_sentence(option)}  [default: {shown}]",
+        )
+    if option.type == PAIR:
+        return click.option(
+            f"--{flag}",
+            option.name,
+            nargs=2,
+            type=float,
+            metavar="LOW HIGH",
+            default=None,
+            help=f"{_sentence(option)}  [default: {default}]",
         )
     metavar = "|".join(option.choices) or _METAVARS[option.type]
     limits = f"; {option.range()}" if option.range() and not option.choices else ""

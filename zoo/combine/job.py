@@ -22,6 +22,7 @@ from ensembles.selection import BestMember
 from ensembles.voting import SoftVoting
 from zoo.combine.decide import Decision, Request, decide
 from zoo.combine.members import Members, open_members
+from zoo.data.decode import View
 from zoo.deprecated import renamed_parameters
 from zoo.errors import ZooError, disk_errors
 from zoo.evaluate.metrics import evaluate
@@ -152,7 +153,7 @@ def _soup(given: Members, folder: Path, progress: Progress) -> dict[str, Any]:
         "settings": {"method": "soup", "members": given.names, "size": size, "resize": resize},
         "network": {
             **first.record["network"],
-            "ms_per_image": milliseconds(Single(soup.model, first.view)),
+            "ms_per_image": milliseconds(Single(soup.model, View(*first.view))),
         },
         "combination": {
             "method": "soup",

@@ -18,6 +18,7 @@ from ensembles.probabilities import log_loss, softmax
 from zoo.combine.members import Members
 from zoo.data.dataset import load
 from zoo.data.prepare import prepare
+from zoo.data.value_range import scale_of
 from zoo.errors import ZooError
 from zoo.evaluate.inference import Inference
 from zoo.paths import new_file
@@ -87,6 +88,11 @@ def check(members: Members) -> None:
                     f"{name} is {settings.get(name)!r} and {run.settings.get(name)!r}; take "
                     f"--method soft"
                 )
+        if scale_of(run) != scale_of(first):
+            raise ZooError(
+                f"the weights of {first.name!r} and {run.name!r} cannot be averaged: they were "
+                f"trained with other ranges of values (value_range); take --method soft"
+            )
     starts = {run.record["weights"]["sha256"] for run in members.runs}
     if None in starts or len(starts) > 1:
         raise ZooError(
@@ -134,7 +140,8 @@ class _SharedNetwork:
 
         first = members.runs[0]
         self._members, self._progress = members, progress
-        self._data = load(Settings.of(first.settings, f"run {first.name!r}"), progress)
+        found = load(Settings.of(first.settings, f"run {first.name!r}"), progress)
+        self._data = found.scaled(scale_of(first))
         if self._data.summary()["split_fingerprint"] != first.record["data"]["split_fingerprint"]:
             raise ZooError(
                 f"the images of {first.name!r} at {first.record['data']['root']} have changed "

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.data.groups import of_names
+from zoo.data.values import Scale
 
 SPLITS = ("train", "val", "test")
 
@@ -47,6 +48,7 @@ class Catalog:
         groups: int64 of shape (n,); images of one group are never in different splits or folds.
             What the source says; :func:`zoo.data.dataset.load` unites it with the copies.
         notes: sentences on how the source was read and which of its files are not used.
+        scale: of files of more than 8 bits a channel, the values that become black and white.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Catalog:
     bad: dict[str, str] = field(default_factory=dict)
     groups: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     notes: tuple[str, ...] = ()
+    scale: Scale = None
 
     def __post_init__(self) -> None:
         if len(self.groups) != len(self.ids):

@@ -13,6 +13,7 @@ from zoo.data.decode import BadImageError, decode
 from zoo.data.duplicates import groups
 from zoo.data.inspect import Inspection, workers
 from zoo.data.second_look import LOOK
+from zoo.data.values import ValueRange
 from zoo.paths import cache_dir, new_file
 from zoo.progress import Progress
 
@@ -27,7 +28,8 @@ def copies_of(catalog: Catalog, seen: Inspection, near: bool, progress: Progress
     """
     if not near:
         return groups(seen, near=False)
-    digest = hashlib.sha256(f"{_VERSION}\0".encode())
+    scale = f"{catalog.scale}\0" if isinstance(catalog.scale, ValueRange) else ""
+    digest = hashlib.sha256(f"{_VERSION}\0{scale}".encode())
     digest.update(seen.digests.astype("S64").tobytes())
     file = cache_dir() / "copies" / f"{digest.hexdigest()[:32]}.npy"
     try:
@@ -39,7 +41,7 @@ def copies_of(catalog: Catalog, seen: Inspection, near: bool, progress: Progress
 
     def load(row: int) -> np.ndarray:
         try:
-            return decode(catalog.path(row), LOOK)
+            return decode(catalog.path(row), LOOK, scale=catalog.scale)
         except BadImageError:  # it changed just now; preparing its pixels says so
             return np.zeros((LOOK, LOOK, 3), np.uint8)
 

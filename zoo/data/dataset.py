@@ -16,6 +16,8 @@ from zoo.data.groups import united
 from zoo.data.inspect import inspect, usable
 from zoo.data.sources import Reading, scan
 from zoo.data.split import Split, split
+from zoo.data.value_range import range_of
+from zoo.data.values import Scale, ValueRange
 from zoo.errors import ZooError
 from zoo.progress import Progress
 from zoo.settings import Settings
@@ -60,7 +62,12 @@ class Dataset:
             "bad": catalog.bad,
             "notes": list(catalog.notes),
             "leaking": [catalog.ids[i] for i in self.split.leaking],
+            "value_range": list(catalog.scale) if isinstance(catalog.scale, ValueRange) else None,
         }
+
+    def scaled(self, scale: Scale) -> Dataset:
+        """The same images, in the scale of a run that was trained on them."""
+        return replace(self, catalog=replace(self.catalog, scale=scale))
 
     def split_fingerprint(self) -> str:
         """SHA-256 over which image is in which split."""
@@ -89,13 +96,15 @@ def load(settings: Settings, progress: Progress) -> Dataset:
     """The data set of these settings.
 
     Raises:
-        ZooError: see :func:`zoo.data.sources.scan`, :func:`zoo.data.inspect.usable` and
-            :func:`zoo.data.split.split`.
+        ZooError: see :func:`zoo.data.sources.scan`, :func:`zoo.data.inspect.usable`,
+            :func:`zoo.data.value_range.range_of` and :func:`zoo.data.split.split`.
     """
     catalog = scan(settings.data, Reading.of(settings))
     catalog, seen = usable(catalog, inspect(catalog, progress))
+    scale, remarks = range_of(seen, settings.value_range)
+    catalog = replace(catalog, scale=scale)
     copies = copies_of(catalog, seen, settings.near_duplicates, progress)
-    notes = (*catalog.notes, *about_copies(catalog, copies))
+    notes = (*catalog.notes, *remarks, *about_copies(catalog, copies))
     own = catalog.groups
     catalog = replace(catalog, groups=united(own, copies), notes=notes)
 

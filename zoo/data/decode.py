@@ -7,16 +7,36 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import io
+import logging
 import os
 import stat
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from zoo.data.unread import why_unread
+from zoo.data.values import (
+    FILE_BY_FILE,
+    FULL_16_BITS,
+    Deep,
+    FileByFile,
+    Scale,
+    ValueRange,
+    Values,
+    is_16_bit_colour,
+    is_deep_grey,
+    is_scrambled,
+    raw_mode,
+    unpack_lower_bytes,
+    usual_range,
+)
 
 THUMB = 16  # side of the grey thumbnail that near duplicates are found by
 
@@ -34,13 +54,26 @@ _STRIP = 1 << 19  # pixels that are converted at a time, which bounds copies of 
 # doubtful EXIF data and very large images warn; what matters is raised. Set once, because
 # catch_warnings is not safe in the threads that decode
 warnings.filterwarnings("ignore", module=r"PIL\.")
-
+# without any handler, what Pillow logs of odd TIFFs would be printed between our sentences
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # one block for each image: what the C library gets back of 16 MB blocks, Pillow's default, it keeps
 # for each thread, several images' worth (Pillow's documentation: "Block allocator")
 Image.core.set_block_size(1 << 29)
 
-View = tuple[int, str]  # side in pixels, and the resize mode
+
+class View(NamedTuple):
+    """What a network wants to see of an image.
+
+    Attributes:
+        size: side in pixels.
+        resize: see :func:`decode`.
+        scale: which values of files of more than 8 bits become black and white.
+    """
+
+    size: int
+    resize: str
+    scale: Scale = None
 
 
 class BadImageError(ValueError):
@@ -77,15 +110,20 @@ def read_file(path: Path) -> bytes:
     return content
 
 
-def decode(source: Path | bytes, size: int, resize: str = "stretch") -> np.ndarray:
+def decode(
+    source: Path | bytes, size: int, resize: str = "stretch", scale: Scale = None
+) -> np.ndarray:
     """Decode, turn upright, convert to RGB and resize.
 
     Args:
-        source: file or its content; JPEG, PNG, WebP, GIF, BMP, TIFF and what else Pillow reads.
-            Grey, palette, CMYK and 16-bit images are converted, transparency is laid over white.
+        source: file or its content; JPEG, PNG, WebP, GIF, BMP, TIFF and what else Pillow reads;
+            HEIC with pillow-heif. Grey, palette and CMYK images are converted, transparency is
+            laid over white.
         size: side of the result in pixels.
         resize: ``stretch`` ignores the aspect ratio, ``crop`` cuts the middle square, ``pad`` adds
             black borders.
+        scale: of files of more than 8 bits, the values that become 0 and 255; None for the usual
+            range that holds what is in the file, see :func:`zoo.data.values.usual_range`.
 
     Returns:
         uint8 of shape (size, size, 3).
@@ -95,7 +133,7 @@ def decode(source: Path | bytes, size: int, resize: str = "stretch") -> np.ndarr
     """
     content = source if isinstance(source, bytes) else read_file(source)
     with _room(content, size):
-        return _squared(_open(content, size), size, resize)
+        return _squared(_load(content, size, scale).image, size, resize)
 
 
 def decode_views(file: Path, views: Iterable[View]) -> dict[View, np.ndarray]:
@@ -106,27 +144,37 @@ def decode_views(file: Path, views: Iterable[View]) -> dict[View, np.ndarray]:
 
     Args:
         file: image file.
-        views: (size, resize) each.
+        views: how it is to be seen.
 
     Raises:
         BadImageError: as :func:`decode`.
     """
     content = read_file(file)
-    opened: dict[tuple[int, int], Image.Image] = {}
+    opened: _Opened = {}
     views = tuple(views)
-    with _room(content, max((size for size, _ in views), default=0)):
-        return {view: _squared(_open(content, view[0], opened), *view) for view in views}
+    with _room(content, max((view.size for view in views), default=0)):
+        return {
+            view: _squared(
+                _load(content, view.size, view.scale, opened).image, view.size, view.resize
+            )
+            for view in views
+        }
 
 
-def upright(file: Path, size: int) -> Image.Image:
+def upright(file: Path, size: int, scale: Scale = None) -> Image.Image:
     """The whole image as upright RGB; of a large JPEG, half or less, where ``size`` allows it.
+
+    Args:
+        file: image file.
+        size: side in pixels that is wanted at least.
+        scale: see :func:`decode`.
 
     Raises:
         BadImageError: as :func:`decode`.
     """
     content = read_file(file)
     with _room(content, size):
-        return _open(content, size).convert("RGB")
+        return _load(content, size, scale).image.convert("RGB")
 
 
 def _squared(image: Image.Image, size: int, resize: str) -> np.ndarray:
@@ -141,19 +189,34 @@ def _squared(image: Image.Image, size: int, resize: str) -> np.ndarray:
     return np.asarray(image.convert("RGB"))
 
 
-def thumbnail(content: bytes) -> tuple[np.ndarray, int, int]:
-    """Grey thumbnail, uint8 of shape (16, 16), and the upright width and height in pixels.
+class Glance(NamedTuple):
+    """What is seen of a file without asking for more than its looks.
+
+    Attributes:
+        thumb: grey, uint8 of shape (16, 16).
+        width, height: of the upright image in pixels.
+        values: what lies in a file of more than 8 bits a channel; None of others.
+    """
+
+    thumb: np.ndarray
+    width: int
+    height: int
+    values: Values | None
+
+
+def glance(content: bytes) -> Glance:
+    """A look at an image, in its own range of values.
 
     Raises:
         BadImageError: as :func:`decode`.
     """
     with _room(content, 4 * THUMB):
-        image, width, height = _load(content, 4 * THUMB, {})
+        image, width, height, values = _load(content, 4 * THUMB)
         grey = image.convert("L")
         image.close()  # before the room is given to another
     # smooth: whole-pixel boxes would make the thumbnail of a halved image another one
     small = grey.resize((THUMB, THUMB), Image.Resampling.BILINEAR)
-    return np.asarray(small), width, height
+    return Glance(np.asarray(small), width, height, values)
 
 
 class _Pixels:
@@ -196,42 +259,39 @@ def _room(content: bytes, size: int) -> Iterator[None]:
         yield
 
 
-def _open(
-    source: Path | bytes, size: int, opened: dict[tuple[int, int], Image.Image] | None = None
-) -> Image.Image:
-    """Upright RGB or grey image, not much smaller than twice ``size`` where the file is larger."""
-    return _load(source, size, {} if opened is None else opened)[0]
+class _Loaded(NamedTuple):
+    """An upright RGB or grey image, and what is known of its file."""
+
+    image: Image.Image
+    width: int
+    height: int
+    values: Values | None  # of more than 8 bits, if the range was left to the file
 
 
-def _load(
-    source: Path | bytes, size: int, opened: dict[tuple[int, int], Image.Image]
-) -> tuple[Image.Image, int, int]:
-    """The image as :func:`_open` gives it, and the upright width and height of the file's.
+_Opened = dict[tuple[tuple[int, int], Scale], _Loaded]
 
-    ``opened`` keeps what was decoded of the same source, by its decoded size.
+
+def _load(content: bytes, size: int, scale: Scale = None, opened: _Opened | None = None) -> _Loaded:
+    """The image, not much smaller than twice ``size`` where the file is larger.
+
+    ``opened`` keeps what was decoded of the same content, by decoded size and scale.
     """
+    opened = {} if opened is None else opened
     try:
-        content = source if isinstance(source, bytes) else read_file(source)
         _check_webp(content)
         # closed, or what refers to itself keeps the pixels until the next garbage collection
-        opening = Image.open(io.BytesIO(content), formats=_formats())
-        with contextlib.closing(opening) as image:
-            width, height = image.size
+        with contextlib.closing(_opening(content)) as image:
             # lets libjpeg decode at 1/2, 1/4 or 1/8 scale: several times faster on photos
+            width, height = image.size
             image.draft(None, (2 * size, 2 * size))
-            scale = image.size
-            if scale not in opened:
-                image.load()
-                # of a PNG this would load the image, too
-                turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-                ImageOps.exif_transpose(image, in_place=True)  # no copy of what is upright
-                opened[scale] = _to_grey_or_rgb(image)
-                width, height = (height, width) if turned else (width, height)
-            return opened[scale], width, height
+            key = image.size, scale
+            if key not in opened:
+                opened[key] = _decoded(image, content, scale, width, height)
+            return opened[key]
     except BadImageError:
         raise
     except UnidentifiedImageError:
-        raise BadImageError("not an image, or of an unknown format") from None
+        raise BadImageError(why_unread(content)) from None
     except Image.DecompressionBombError:
         raise BadImageError("too large to decode safely") from None
     except OSError as error:
@@ -242,10 +302,55 @@ def _load(
         raise BadImageError(f"damaged ({type(error).__name__}: {error})") from None
 
 
+def _opening(content: bytes) -> ImageFile.ImageFile:
+    return Image.open(io.BytesIO(content), formats=_formats())
+
+
+def _decoded(image: Image.Image, content: bytes, scale: Scale, width: int, height: int) -> _Loaded:
+    """An opened image of this width and height, upright and in 8 bits."""
+    mode = raw_mode(image)
+    if is_scrambled(image):
+        raise BadImageError(
+            "a TIFF of 16 bits whose channels lie in separate planes: save it with interleaved "
+            "channels"
+        )
+    image.load()
+    # of a PNG this would load the image, too
+    turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    width, height = (height, width) if turned else (width, height)
+    ImageOps.exif_transpose(image, in_place=True)  # no copy of what is upright
+    deep = None
+    if is_deep_grey(image):
+        deep = Deep(image)
+    elif is_16_bit_colour(mode) and scale not in (FULL_16_BITS, FILE_BY_FILE):
+        lower = _opening(content)
+        unpack_lower_bytes(lower, mode)
+        lower.load()
+        ImageOps.exif_transpose(lower, in_place=True)
+        deep = Deep(image, lower)
+    if deep is None:
+        return _Loaded(_to_grey_or_rgb(image), width, height, None)
+    values = deep.values() if scale is None else None
+    return _Loaded(_in_8_bits(image, deep, values, scale), width, height, values)
+
+
+def _in_8_bits(image: Image.Image, deep: Deep, values: Values | None, scale: Scale) -> Image.Image:
+    """Grey or RGB of an image of more than 8 bits, of which ``values`` is known or the scale."""
+    if isinstance(scale, FileByFile):
+        return Image.fromarray(_to_8_bit(np.asarray(image)))
+    result = deep.to_8_bit(scale or (usual_range(values) if values else ValueRange(0.0, 1.0)))
+    if image.mode == "RGBA":
+        result.putalpha(image.getchannel("A"))
+        return _over_white(result)
+    return result
+
+
 @functools.cache
 def _formats() -> tuple[str, ...]:
     """Those of the formats that this installation of Pillow reads."""
     Image.init()
+    with contextlib.suppress(ImportError):  # an optional part
+        importlib.import_module("pillow_heif").register_heif_opener()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
@@ -278,8 +383,6 @@ def _reason(error: OSError) -> str:
 
 
 def _to_grey_or_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_to_8_bit(np.asarray(image)))
     if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
         return _over_white(image)
     return image.copy() if image.mode in {"L", "RGB"} else image.convert("RGB")
@@ -300,7 +403,7 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 
 def _to_8_bit(values: np.ndarray) -> np.ndarray:
-    """Grey values of 16-bit, 32-bit or float files in 0..255; what is no number is black."""
+    """Grey values in 0..255 as earlier versions scaled them: by the largest of the file."""
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     top = float(finite.max(initial=0))
     scale = 1 / 257.0 if top > 255 else 1.0  # 65535 / 255: full scale stays full scale

@@ -1,13 +1,16 @@
 """One pass over the files: what is in each, and which are copies of one another.
 
-Results are remembered by path, size and modification time, as git's index does, so that a second
-pass over unchanged files costs a stat a file.
+Results are remembered by path, size and times, as git's index does, so that a second pass over
+unchanged files costs a stat a file. The time of the last change of a file's state is among them: no
+program can set it, while archives and copies bring the modification time with them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
+import time
 import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +20,16 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data.catalog import Catalog
-from zoo.data.decode import THUMB, BadImageError, read_file, thumbnail
+from zoo.data.decode import THUMB, BadImageError, Glance, glance, read_file
+from zoo.data.values import ValueRange, Values
 from zoo.errors import ZooError
 from zoo.paths import cache_dir, new_file
 from zoo.progress import Progress
 
 _CHUNK = 256
-_VERSION = 2
+_VERSION = 3
+_TICK = 20_000_000  # ns: what is changed within one tick of the file system's clock has one time
+_COARSE_TICK = 2_000_000_000  # of file systems that tell whole seconds
 
 
 @dataclass(frozen=True)
@@ -35,19 +41,30 @@ class Inspection:
         thumbs: uint8 of shape (n, 16, 16), grey.
         sizes: int32 of shape (n, 2), width and height in pixels.
         reasons: why the file is unusable, empty if it is fine.
+        values: float64 of shape (n, 5), of files of more than 8 bits a channel: lowest and highest
+            value, whether they are whole numbers, and the range that the metadata state; NaN where
+            there is none.
     """
 
     digests: np.ndarray
     thumbs: np.ndarray
     sizes: np.ndarray
     reasons: np.ndarray
+    values: np.ndarray
 
     def take(self, indices: np.ndarray) -> Inspection:
         """The same for these rows."""
         return Inspection(*(a[indices] for a in self._arrays()))
 
     def _arrays(self) -> tuple[np.ndarray, ...]:
-        return self.digests, self.thumbs, self.sizes, self.reasons
+        return self.digests, self.thumbs, self.sizes, self.reasons, self.values
+
+    def deep(self) -> list[Values]:
+        """What lies in each file of more than 8 bits a channel, in order."""
+        return [
+            Values(low, high, bool(whole), None if np.isnan(start) else ValueRange(start, end))
+            for low, high, whole, start, end in self.values[~np.isnan(self.values[:, 0])].tolist()
+        ]
 
 
 def workers() -> int:
@@ -55,30 +72,52 @@ def workers() -> int:
     return max(1, min(16, os.cpu_count() or 1))
 
 
-def _inspect_file(path: Path) -> tuple[str, np.ndarray, int, int, str]:
-    blank = np.zeros((THUMB, THUMB), np.uint8)
+def _inspect_file(path: Path) -> tuple[str, Glance, str]:
+    """Digest, looks, and the reason why it is unusable."""
+    nothing = Glance(np.zeros((THUMB, THUMB), np.uint8), 0, 0, None)
     try:
+        _wait_for_tick(path)
         content = read_file(path)
     except BadImageError as error:
-        return "", blank, 0, 0, str(error)
+        return "", nothing, str(error)
     digest = hashlib.sha256(content).hexdigest()
     try:
-        thumb, width, height = thumbnail(content)
+        return digest, glance(content), ""
     except BadImageError as error:
-        return digest, blank, 0, 0, str(error)
-    return digest, thumb, width, height, ""
+        return digest, nothing, str(error)
 
 
-def _stat_key(path: Path) -> str:
+def _wait_for_tick(path: Path) -> None:
+    """Wait until a change of the file after this would give it another time."""
     try:
-        found = path.stat()
+        changed = path.stat().st_ctime_ns
     except (OSError, ValueError):
-        return ""
-    return f"{found.st_size}:{found.st_mtime_ns}:{found.st_ino}"
+        return  # what reads it says so
+    tick = _TICK if changed % 1_000_000_000 else _COARSE_TICK
+    age = time.time_ns() - changed
+    if 0 <= age < tick:
+        time.sleep((tick - age) / 1e9)
+
+
+def _stat_keys_of(paths: list[str]) -> list[str]:
+    """What a file's key is as long as nobody changes it; empty if it cannot be told."""
+    keys = []
+    for path in paths:
+        try:
+            found = os.stat(path)  # noqa: PTH116 - Path's takes as long again
+        except (OSError, ValueError):
+            keys.append("")
+            continue
+        times = f"{found.st_mtime_ns}:{found.st_ctime_ns}"
+        keys.append(f"{found.st_size}:{times}:{found.st_ino}:{found.st_dev}")
+    return keys
 
 
 def _memory_file(catalog: Catalog) -> Path:
-    identity = f"{_VERSION}\0{catalog.root.resolve()}".encode("utf-8", "surrogateescape")
+    # what is not read without pillow-heif is read again with it
+    formats = importlib.util.find_spec("pillow_heif") is not None
+    root = catalog.root.resolve()
+    identity = f"{_VERSION}\0{formats}\0{root}".encode("utf-8", "surrogateescape")
     return cache_dir() / "inspected" / f"{hashlib.sha256(identity).hexdigest()[:16]}.npz"
 
 
@@ -137,17 +176,19 @@ def _blank(n: int) -> Inspection:
         thumbs=np.zeros((n, THUMB, THUMB), np.uint8),
         sizes=np.zeros((n, 2), np.int32),
         reasons=np.zeros(n, "<U120"),
+        values=np.full((n, 5), np.nan),
     )
 
 
 def _stat_keys(catalog: Catalog) -> list[str]:
-    keys: list[str] = []
+    root, ids = str(catalog.root), catalog.ids
+    chunks = range(0, len(catalog), _CHUNK)
+
+    def keys_from(start: int) -> list[str]:
+        return _stat_keys_of([f"{root}/{name}" for name in ids[start : start + _CHUNK]])
+
     with ThreadPoolExecutor(workers()) as pool:
-        # some at a time: all at once, paths and futures would take as much memory as images
-        for start in range(0, len(catalog), _CHUNK):
-            rows = range(start, min(start + _CHUNK, len(catalog)))
-            keys.extend(pool.map(_stat_key, map(catalog.path, rows)))
-    return keys
+        return [key for some in pool.map(keys_from, chunks) for key in some]
 
 
 def _read(catalog: Catalog, rows: np.ndarray, into: Inspection, progress: Progress) -> None:
@@ -157,9 +198,17 @@ def _read(catalog: Catalog, rows: np.ndarray, into: Inspection, progress: Progre
             for row, seen in zip(
                 chunk, pool.map(_inspect_file, map(catalog.path, chunk)), strict=True
             ):
-                into.digests[row], into.thumbs[row] = seen[0], seen[1]
-                into.sizes[row], into.reasons[row] = seen[2:4], seen[4]
+                _note(into, row, *seen)
             advance(len(chunk))
+
+
+def _note(into: Inspection, row: int, digest: str, look: Glance, reason: str) -> None:
+    into.digests[row], into.thumbs[row], into.reasons[row] = digest, look.thumb, reason
+    into.sizes[row] = look.width, look.height
+    if look.values is not None:
+        found = look.values
+        stated = found.stated or (np.nan, np.nan)
+        into.values[row] = found.low, found.high, found.whole, *stated
 
 
 def usable(catalog: Catalog, seen: Inspection) -> tuple[Catalog, Inspection]:

@@ -19,6 +19,7 @@ import numpy as np
 from zoo.data.catalog import Catalog
 from zoo.data.decode import BadImageError, decode, read_file
 from zoo.data.inspect import workers
+from zoo.data.values import Scale, ValueRange
 from zoo.errors import ZooError, disk_errors
 from zoo.paths import cache_dir, new_folder
 from zoo.progress import Progress
@@ -56,7 +57,7 @@ def prepare(catalog: Catalog, size: int, resize: str, progress: Progress) -> Pre
     """
     digests = np.array(catalog.digests, "S64")  # as text, they would take four times the memory
     contents, first, rows = np.unique(digests, return_index=True, return_inverse=True)
-    key = _key(contents, size, resize)
+    key = _key(contents, size, resize, catalog.scale)
     folder = cache_dir() / "prepared" / key
     if not (folder / "pixels.npy").is_file():
         with new_folder(folder) as temporary:
@@ -79,8 +80,10 @@ def _map(file: Path, shape: tuple[int, ...]) -> np.ndarray:
     return pixels
 
 
-def _key(contents: np.ndarray, size: int, resize: str) -> str:
-    digest = hashlib.sha256(f"{_VERSION}\0{size}\0{resize}\0".encode())
+def _key(contents: np.ndarray, size: int, resize: str, scale: Scale) -> str:
+    # without a range as it was before there were any: pixels of 8 bits are the same
+    words = f"{scale.low!r}..{scale.high!r}\0" if isinstance(scale, ValueRange) else ""
+    digest = hashlib.sha256(f"{_VERSION}\0{size}\0{resize}\0{words}".encode())
     digest.update(b"".join(contents.tolist()))
     return digest.hexdigest()[:32]
 
@@ -96,7 +99,7 @@ def _write(
             content = read_file(path)
             if hashlib.sha256(content).hexdigest() != catalog.digests[index]:
                 raise ZooError(f"{path} changed while it was read: run the command again")
-            return decode(content, size, resize)
+            return decode(content, size, resize, catalog.scale)
         except BadImageError as error:
             raise ZooError(
                 f"{path} was readable a moment ago and is not now ({error}): run the command again"

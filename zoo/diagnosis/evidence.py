@@ -17,6 +17,7 @@ from zoo.data.dataset import Dataset, load
 from zoo.data.inspect import Inspection, inspect
 from zoo.data.prepare import Prepared, prepare
 from zoo.data.split import folds
+from zoo.data.value_range import scale_of
 from zoo.errors import ZooError
 from zoo.progress import Progress
 from zoo.records import StageRecord, TrainingRecord
@@ -103,7 +104,7 @@ class Evidence:
                 f"the images or labels in {there.get('root')} changed since run {name!r} was "
                 f"trained: train it again, then diagnose that run"
             )
-        return found
+        return found.scaled(scale_of(self.run))
 
     @property
     def catalog(self) -> Catalog:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from zoo.data.decode import View
+from zoo.data.value_range import scale_of
 from zoo.errors import ZooError
 from zoo.evaluate.inference import BATCH, Inference
 from zoo.runs import Run
@@ -25,7 +26,7 @@ class Predictor(Protocol):
     """From images to probabilities.
 
     Attributes:
-        views: (size, resize) of the images that it wants.
+        views: how it wants to see images.
     """
 
     views: frozenset[View]
@@ -43,7 +44,7 @@ class Single:
 
     Args:
         model: RGB in 0..255, shape (b, size, size, 3), to probabilities (b, k).
-        view: (size, resize) of its images.
+        view: how it sees images.
     """
 
     def __init__(self, model: keras.Model, view: View) -> None:
@@ -86,7 +87,7 @@ def predictor(run: Run) -> Predictor:
     """
     combination = run.combination
     if combination is None:
-        return Single(run.model, run.view)
+        return Single(run.model, View(*run.view, scale_of(run)))
     # imports scikit-learn, for which a single network must not wait
     from ensembles.pipeline import Ensemble
 
@@ -108,8 +109,8 @@ def milliseconds(predict: Predictor) -> float:
     """Wall milliseconds per image on this machine, in full batches, images decoded beforehand."""
     rng = np.random.default_rng(0)
     images = {
-        (size, resize): rng.integers(0, 256, (BATCH, size, size, 3), np.uint8)
-        for size, resize in predict.views
+        view: rng.integers(0, 256, (BATCH, view.size, view.size, 3), np.uint8)
+        for view in predict.views
     }
     predict(images)  # builds the graph
     times = []

@@ -11,6 +11,7 @@ import numpy as np
 from ensembles import PredictionTable, align
 from ensembles.comparison import compare, mcnemar
 from ensembles.probabilities import log_loss
+from zoo.data.value_range import scale_of
 from zoo.errors import ZooError
 from zoo.evaluate.labels import LABELS
 from zoo.pages.charts.intervals import Estimate, forest_chart
@@ -43,7 +44,7 @@ def context(runs: Sequence[Run], progress: Progress) -> dict[str, Any]:
     splits = {shared: judged}
     if len(tested) == len(runs):
         splits["test"] = align(tested, names)
-    album = Album(Path(str(runs[0].record["data"]["root"])))
+    album = Album(Path(str(runs[0].record["data"]["root"])), scale_of(runs[0]))
     alone = [_alone(judged, i) for i in range(len(runs))]
     album.read([str(judged[0].ids[r]) for rows in alone for r in rows[:_SHOWN]], progress)
     asked = sum(len(rows[:_SHOWN]) for rows in alone)

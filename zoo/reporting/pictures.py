@@ -14,6 +14,7 @@ from PIL import Image
 
 from zoo.data.decode import BadImageError, upright
 from zoo.data.inspect import workers
+from zoo.data.values import Scale
 from zoo.progress import Progress
 
 SIDE = 256  # pixels of the longer side of a picture on the page
@@ -50,14 +51,15 @@ class Album:
 
     Args:
         root: folder that the ids are relative to.
+        scale: see :func:`zoo.data.decode.decode`.
 
     Attributes:
         missing: id and reason of each that could not be read.
         overlays: what is laid over pictures.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, scale: Scale = None) -> None:
+        self._root, self._scale = root, scale
         self._pictures: dict[str, Picture] = {}
         self.missing: dict[str, str] = {}
         self.overlays: list[Picture] = []
@@ -100,7 +102,7 @@ class Album:
         if Path(sample).is_absolute() or ".." in Path(sample).parts:  # of a run from elsewhere
             return "its path leaves the folder of the data"
         try:
-            return encode(upright(self.path(sample), SIDE))
+            return encode(upright(self.path(sample), SIDE, self._scale))
         except BadImageError as error:
             return str(error)
 

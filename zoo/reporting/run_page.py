@@ -8,6 +8,7 @@ from typing import Any
 
 from backbones import BackboneError
 from ensembles import EnsembleError
+from zoo.data.value_range import scale_of
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Finding
 from zoo.diagnosis.job import Diagnosis, examine
@@ -57,7 +58,7 @@ class Page:
         self._run, self._progress, self._look = run, progress, look
         self._tables = tables_of(run)
         self._judged = next(iter(self._tables.values()))
-        self._album = Album(Path(str(run.record["data"]["root"])))
+        self._album = Album(Path(str(run.record["data"]["root"])), scale_of(run))
         self._mistakes = mistakes(self._judged)
         self._heat: dict[str, tuple[str, str]] = {}
         self._evidence, self._diagnosis, self._undiagnosed = None, diagnosis, ""

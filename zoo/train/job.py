@@ -14,6 +14,7 @@ import backbones
 from backbones import Backbone
 from ensembles import PredictionTable
 from zoo.data.dataset import Dataset, load
+from zoo.data.decode import View
 from zoo.deprecated import renamed_parameters
 from zoo.errors import ZooError, disk_errors
 from zoo.evaluate.predictor import Single, milliseconds
@@ -300,7 +301,7 @@ def _write(
     model = served_model(served, settings.size, settings.resize, kept.temperature)
     with new_file(folder / "model.keras") as temporary:
         model.save(temporary)
-    timed = Single(model, (settings.size, settings.resize))
+    timed = Single(model, View(settings.size, settings.resize))
     record["network"]["ms_per_image"] = milliseconds(timed)
 
 

@@ -74,6 +74,7 @@ _FIXED = (
     "test_fraction",
     "split_seed",
     "near_duplicates",
+    "value_range",
     "folds",
     "refit",
 )
