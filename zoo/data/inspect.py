@@ -42,8 +42,8 @@ class Inspection:
         sizes: int32 of shape (n, 2), width and height in pixels.
         reasons: why the file is unusable, empty if it is fine.
         values: float64 of shape (n, 5), of files of more than 8 bits a channel: lowest and highest
-            value, whether they are whole numbers, and the range that the metadata state; NaN where
-            there is none.
+            value, whether they are whole numbers, and the range that the metadata state; NaN if
+            missing.
     """
 
     digests: np.ndarray
