@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import zipfile
 from pathlib import Path
 
@@ -16,6 +17,8 @@ def check_archive(path: Path) -> None:
         ValueError: its arrays declare more than 256 MiB and 200 times the bytes stored.
         OSError, zipfile.BadZipFile: missing or damaged.
     """
+    if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe may never end
+        raise ValueError("it is not a regular file")
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     declared, stored = (sum(getattr(m, n) for m in members) for n in ("file_size", "compress_size"))

@@ -7,6 +7,7 @@ link.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -15,6 +16,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from zoo.errors import ZooError, disk_errors
 
@@ -40,12 +42,44 @@ def cache_dir() -> Path:
     return user_path(os.environ.get("ZOO_CACHE") or Path(base) / "zoo")
 
 
+def open_regular(path: Path, most: int | None = None) -> BinaryIO:
+    """A file opened for reading, if it is a regular one: reading a pipe or device may never end.
+
+    Args:
+        path: of the file.
+        most: bytes that it may hold; any number if None.
+
+    Raises:
+        OSError: missing, not readable, not a regular file, or larger.
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
+    about = os.fstat(file.fileno())
+    problem = ""
+    if not stat.S_ISREG(about.st_mode):
+        problem = "Not a regular file"
+    elif most is not None and about.st_size > most:
+        problem = f"It has {about.st_size:,} bytes, and at most {most:,} are read"
+    if problem:
+        file.close()
+        raise OSError(errno.EINVAL, problem, str(path))
+    return file
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Content of a regular file; see :func:`open_regular`."""
+    with open_regular(path, most) as file:
+        return file.read()
+
+
 def is_marked(folder: Path) -> bool:
     """Whether zoo made a folder: it holds zoo's mark, and neither of the two is a link."""
     mark = folder / MARK
     try:
         regular = stat.S_ISDIR(folder.lstat().st_mode) and stat.S_ISREG(mark.lstat().st_mode)
-        return regular and mark.read_bytes()[: len(_MADE)] == _MADE
+        if not regular:
+            return False
+        with open_regular(mark) as file:
+            return file.read(len(_MADE)) == _MADE
     except OSError:
         return False
 

@@ -20,8 +20,10 @@ from typing import (
 )
 
 from zoo.errors import ZooError
+from zoo.paths import read_regular
 
 SPLITS = ("train", "val", "test")
+_LARGEST = 1 << 28  # bytes of a record
 _SHOWN = 40  # characters of a wrong value in a message
 
 
@@ -182,11 +184,12 @@ def read_text(path: Path) -> str:
         RecordError: missing, or not text.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return read_regular(path, _LARGEST).decode("utf-8")
     except FileNotFoundError:
         raise RecordError(f"{path} is missing: the run is damaged; train it again") from None
     except (OSError, UnicodeError) as error:
-        raise RecordError(f"{path} cannot be read ({error}): train the run again") from error
+        why = getattr(error, "strerror", None) or error
+        raise RecordError(f"{path} cannot be read ({why}): train the run again") from error
 
 
 def read_record(path: Path, kind: type[T]) -> T:

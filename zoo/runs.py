@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.deprecated import current_settings
-from zoo.digests import checked, write_digests
+from zoo.digests import NAME as DIGESTS
+from zoo.digests import checked, is_there, write_digests
 from zoo.errors import DiskError, ZooError, disk_errors, nearest, read_errors
 from zoo.escape import escaped_json
 from zoo.history import Epochs, read_history
@@ -44,6 +45,7 @@ from zoo.records import (
     StartedRecord,
     TrainingRecord,
     read_record,
+    read_text,
 )
 
 if TYPE_CHECKING:
@@ -76,6 +78,14 @@ class Run:
             name: relative to the run's folder.
         """
         return checked(self.path / name)
+
+    def has(self, name: str) -> bool:
+        """Whether it has this file, after a warning if it had when it was written.
+
+        Args:
+            name: relative to the run's folder.
+        """
+        return is_there(self.path / name)
 
     @cached_property
     def record(self) -> RunRecord:
@@ -181,7 +191,7 @@ class Run:
         Raises:
             ZooError: damaged.
         """
-        if not (self.path / "ensemble.json").is_file():
+        if not self.has("ensemble.json"):
             return None
         return read_record(self.file("ensemble.json"), EnsembleRecord)
 
@@ -239,10 +249,8 @@ def finished(folder: str | Path | None = None) -> list[Run]:
 
 
 def _is_run(path: Path) -> bool:
-    try:
-        return (path / "run.json").is_file()
-    except OSError:  # a name too long for a file
-        return False
+    """Whether a folder is a run, perhaps a damaged one."""
+    return any(os.path.lexists(path / name) for name in ("run.json", DIGESTS))
 
 
 def unfinished(folder: str | Path | None = None) -> list[str]:
@@ -263,11 +271,11 @@ def _is_resumable(path: Path) -> bool:
     try:
         if path.is_symlink() or not stat.S_ISREG((path / "run.json").lstat().st_mode):
             return False
-        record = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        record = json.loads(read_text(path / "run.json"))
         return not isinstance(record, dict) or record.get("kind") != "ensemble"
     except OSError:
         return False
-    except ValueError:
+    except (ValueError, RecursionError):
         return True  # a damaged record is told when it is asked for
 
 

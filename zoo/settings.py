@@ -18,6 +18,7 @@ from typing import Any, get_args, get_type_hints
 from zoo.aliases import advice, setting_of, switched
 from zoo.deprecated import current_settings
 from zoo.errors import ZooError, nearest
+from zoo.paths import read_regular
 
 PAIR = tuple[float, float]  # type of a setting of two numbers
 _UNBOUNDED = 2**31 - 1  # the largest seed that NumPy and TensorFlow both take
@@ -483,6 +484,7 @@ def set_words(values: Mapping[str, Any], owner: str = "") -> list[str]:
     return words
 
 
+_LARGEST_CONFIG = 1 << 26  # bytes
 _CONFIGS = (".toml", ".yaml", ".yml", ".json")
 
 
@@ -499,11 +501,12 @@ def read_file(path: Path, what: str) -> Any:
     if path.suffix.lower() not in _CONFIGS:
         raise ZooError(f"{what} {path} must end in .toml, .yaml or .json")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular(path, _LARGEST_CONFIG).decode("utf-8-sig")
     except FileNotFoundError:
         raise ZooError(f"there is no {what} {path}: check the path") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ZooError(f"{what} {path} cannot be read: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise ZooError(f"{what} {path} cannot be read: {why}") from error
     try:
         return _parse(text, path.suffix.lower())
     except (ValueError, RecursionError) as error:  # yaml's is turned into a ValueError

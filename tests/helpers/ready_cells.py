@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ensembles import PredictionTable
-from zoo.benchmarking.cell_store import CellStore
+from zoo.benchmarking.cell_store import CellStore, digest
 from zoo.benchmarking.plan import Cell, Request, candidates, cells
 from zoo.data.dataset import Dataset, load
 from zoo.evaluate.tables import write_tables
@@ -64,7 +64,7 @@ def finish(cell: Cell, store: CellStore, dataset: Dataset, number: int, skill: f
         writer.write_record(record)
         writer.complete()
     about = {"machine": "a machine", "at_a_time": 1, "parameters": 5000, "macs": 70_000}
-    write_json(store.about_file(cell.name), about)
+    write_json(store.about_file(cell.name), {**about, "sha256": digest(about)})
 
 
 def fill(

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from zoo.errors import ZooError, disk_errors
 from zoo.output import check_output
 from zoo.paths import MARK, claim_folder
 from zoo.processes.lock import LockedError, locked
+from zoo.records import RecordError, mismatch, read_text
 from zoo.runs import Run
 
 TABLES = ("table.md", "table.csv", "table.json")
 _LOCK = ".lock"
+
+
+class AboutRecord(TypedDict):
+    """What the network of a cell costs, and where it was trained."""
+
+    parameters: int
+    macs: int | None
+    machine: str
+    at_a_time: int
+
+
+def digest(about: Mapping[str, Any]) -> str:
+    """Of what is known of a cell."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 class CellStore:
@@ -72,12 +88,16 @@ class CellStore:
         return self.folder / "about" / f"{name}.json"
 
     def about(self, name: str) -> dict[str, Any]:
-        """Of a finished cell: parameters, macs, machine, training runs at a time."""
+        """Of a finished cell: parameters, macs, machine, training runs at a time.
+
+        Empty if they are not known, or damaged: they are then found out anew.
+        """
         try:
-            found: dict[str, Any] = json.loads(self.about_file(name).read_text("utf-8"))
-        except (OSError, ValueError):
+            found: dict[str, Any] = json.loads(read_text(self.about_file(name)))
+        except (RecordError, ValueError, RecursionError):
             return {}
-        return found if isinstance(found, dict) else {}
+        is_right = isinstance(found, dict) and found.pop("sha256", None) in {None, digest(found)}
+        return found if is_right and not mismatch(found, AboutRecord) else {}
 
     def run(self, name: str) -> Run | None:
         """A finished run by its name."""

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from zoo.benchmarking.cell_store import digest
 from zoo.processes.serving import Channel, serve
 from zoo.runs import Run, being_written, finished, unfinished, write_json
 
@@ -33,7 +34,7 @@ def _cell(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     run = Run(folder / name)
     costs = _costs(run)  # loads TensorFlow if nothing was left to train
     about = {"machine": machine(), "at_a_time": job["at_a_time"], **costs}
-    write_json(Path(job["about"]), about)
+    write_json(Path(job["about"]), {**about, "sha256": digest(about)})
     return {"seconds": run.record["seconds"]["total"]}
 
 

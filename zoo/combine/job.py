@@ -228,15 +228,14 @@ def _keep(run: Run, target: Path) -> None:
     The ensemble then outlives its members, at no cost in space.
     """
     model = "ensemble.json" if run.combination else "model.keras"
-    if not (run.path / model).is_file():
+    if not run.has(model):
         raise ZooError(f"run {run.name!r} has no {model}: it is damaged; train it again")
     target.mkdir(parents=True)
-    for file in [run.file(kept) for kept in _KEPT_FILES]:
-        if file.is_file():
-            try:
-                os.link(file, target / file.name)
-            except OSError:  # another file system, or one without links
-                shutil.copy2(file, target / file.name)
+    for file in [run.file(kept) for kept in _KEPT_FILES if run.has(kept)]:
+        try:
+            os.link(file, target / file.name)
+        except OSError:  # another file system, or one without links
+            shutil.copy2(file, target / file.name)
     for member in run.members:
         _keep(member, target / "members" / member.name)
 

@@ -83,9 +83,7 @@ def open_members(names: Sequence[str | Path | Run], folder: str | Path | None = 
             raise ZooError(f"two members are called {run.name!r}: rename the folder of one of them")
     for run in runs[1:]:
         _check_same_data(runs[0], run)
-    split = (
-        "oof" if all((run.path / "predictions" / "oof.npz").is_file() for run in runs) else "val"
-    )
+    split = "oof" if all([run.has("predictions/oof.npz") for run in runs]) else "val"
     tables = [run.predictions(split) for run in runs]
     return Members(runs, split, align(tables, [run.name for run in runs]))
 

@@ -66,7 +66,7 @@ class Evidence:
 
         Out-of-fold predictions if the run has folds, of the validation images otherwise.
         """
-        split = "oof" if (self.run.path / "predictions" / "oof.npz").is_file() else "val"
+        split = "oof" if self.run.has("predictions/oof.npz") else "val"
         return self.run.predictions(split)
 
     @cached_property

@@ -49,7 +49,7 @@ def tables_of(run: Run) -> dict[str, PredictionTable]:
         ZooError: no predictions except perhaps the test's.
         EnsembleError: damaged.
     """
-    there = [s for s in TITLES if (run.path / "predictions" / f"{s}.npz").is_file()]
+    there = [s for s in TITLES if run.has(f"predictions/{s}.npz")]
     judged = [split for split in there if split != "test"][:1]
     if not judged:
         again = f"zoo finetune --config {run.path / 'run.json'} --name {run.name[:90]}-again"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbones import BackboneError
+from zoo.digests import write_digests
 from zoo.errors import ZooError
 from zoo.paths import empty_folder
 from zoo.processes.child import Child, child
@@ -186,6 +187,7 @@ class _Attempt:
     def _completed(self, found: Mapping[str, Any]) -> str:
         for key in ("metrics", "best_epoch", "stages"):
             self.trial.set_user_attr(key, found[key])
+        write_digests(self.folder)
         metrics = found["metrics"]
         reached = score(self.context.metric, metrics, self.context.val_count)
         self.store.complete(self.trial, reached)

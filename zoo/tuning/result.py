@@ -12,7 +12,9 @@ import numpy as np
 
 from ensembles import PredictionTable
 from ensembles.comparison import Comparison, compare
+from zoo.digests import checked
 from zoo.errors import ZooError
+from zoo.paths import open_regular
 from zoo.runs import Run
 from zoo.settings import describe
 from zoo.tuning.finetune_stage import work_folder
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from zoo.tuning.trial_store import TrialStore
 
+_LARGEST = 1 << 30  # bytes of predictions
 _EDGE = 0.05  # of a range
 _FEWEST = 8  # complete trials for importances
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "RUNNING": "running", "WAITING": "waiting"}
@@ -278,10 +281,12 @@ def against_default(
 
 def _predictions(study: Path, number: int, count: int) -> np.ndarray | None:
     try:
-        found: np.ndarray = np.load(work_folder(study, number) / "val.npy", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        path = checked(work_folder(study, number) / "val.npy")
+        with open_regular(path, _LARGEST) as file:
+            found: np.ndarray = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError):
         return None
-    return found if len(found) == count else None
+    return found if found.shape[:1] == (count,) and found.ndim == 2 else None
 
 
 def _loss(tables: list[np.ndarray], labels: np.ndarray) -> float:

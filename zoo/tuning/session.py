@@ -25,12 +25,19 @@ from zoo.train.remarks import data_remarks
 from zoo.tuning import result
 from zoo.tuning.context import StudyContext
 from zoo.tuning.identity import identify, identity_of, with_paths
+from zoo.tuning.integrity import check_trials
 from zoo.tuning.log import Mlflow, write_jsonl
 from zoo.tuning.request import Request
 from zoo.tuning.result import TrialRecord
 from zoo.tuning.score import direction
 from zoo.tuning.space import HEAD, Point, Space
-from zoo.tuning.storage import check_storage, import_optuna, open_storage, storage_errors
+from zoo.tuning.storage import (
+    check_storage,
+    import_optuna,
+    name_of,
+    open_storage,
+    storage_errors,
+)
 from zoo.tuning.trial_store import TrialStore
 
 _OPENING = 60.0  # seconds that another command may take to open the same study
@@ -148,6 +155,8 @@ def begin(
         store = _store(kept, name, request, resolved)
         identify(store, name, identity)
         probes = _store(kept, f"{name}: probes", request, resolved) if probing else None
+        stages = {"finetune": store, **({"probe": probes} if probes else {})}
+        check_trials(stages, folder, name_of(place.storage, folder))
     deadline = time.monotonic() + request.seconds
     context = StudyContext(
         given, resolved, dataset, request.metric, folder, request.jobs, progress, deadline

@@ -16,13 +16,15 @@ from urllib.parse import quote
 
 from zoo.errors import DiskError, ZooError, disk_errors
 from zoo.installation import install_hint
-from zoo.paths import user_path
+from zoo.paths import open_regular, user_path
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
+_FILE = "study.sqlite3"  # in the study's folder
 _SQLITE = b"SQLite format 3\0"  # how such a file begins
 _OPTUNA_TABLES = {"studies", "trials", "version_info"}
+_LARGEST_JOURNAL = 1 << 32  # bytes
 _LONGEST_LINE = 1 << 20  # bytes of a journal's first line
 _WAIT = 60  # seconds for another process to finish writing, or for a server to answer
 _TRIES, _PAUSE = 4, 0.5  # times to create tables that another machine creates too, seconds between
@@ -35,6 +37,11 @@ def import_optuna() -> Any:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     return optuna
+
+
+def name_of(given: str | None, folder: Path) -> str:
+    """The storage of a study in messages; see :func:`open_storage`."""
+    return str(folder / _FILE) if given is None else _shown(given)
 
 
 def open_storage(given: str | None, folder: Path) -> BaseStorage:
@@ -53,7 +60,7 @@ def open_storage(given: str | None, folder: Path) -> BaseStorage:
     if given is None:
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        given = f"sqlite:///{(folder / 'study.sqlite3').resolve()}"
+        given = f"sqlite:///{(folder / _FILE).resolve()}"
     if given.startswith("journal:"):
         path = user_path(given.removeprefix("journal:"))
         with storage_errors(given, opening=True), disk_errors(path):
@@ -90,7 +97,7 @@ def _check_journal(path: Path) -> None:
         return
     if not path.is_file():
         raise ZooError(f"--storage journal:{path} is not a file: name another one")
-    with path.open("rb") as file:
+    with open_regular(path, _LARGEST_JOURNAL) as file:  # it is read into memory
         line = file.readline(_LONGEST_LINE)
     try:
         first = json.loads(line) if line else {"op_code": 0, "worker_id": ""}
@@ -122,7 +129,7 @@ def _check_database(url: str) -> None:
         return
     if not path.is_file():
         raise ZooError(f"--storage {_shown(url)} is not a file: name another one")
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(len(_SQLITE))
     if start not in (b"", _SQLITE):
         raise ZooError(f"--storage {_shown(url)} is not an SQLite database: name another file")
@@ -186,7 +193,7 @@ def storage_errors(given: str | None, *, opening: bool = False) -> Iterator[None
     import sqlalchemy.exc
     from optuna.exceptions import StorageInternalError
 
-    failures = (sqlalchemy.exc.SQLAlchemyError, StorageInternalError)
+    failures = (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, sqlite3.Error)
     try:
         yield
     except ZooError:
@@ -212,6 +219,14 @@ def storage_errors(given: str | None, *, opening: bool = False) -> Iterator[None
         raise ZooError(
             f"storage {_shown(given)} cannot be used ({detail[:300]}): check the address, and that "
             f"it can be reached from here"
+        ) from error
+    except Exception as error:  # Optuna believes what it reads
+        if not opening:
+            raise
+        detail = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ZooError(
+            f"storage {_shown(given)} is damaged ({detail[:300]}): put back a copy of it, or "
+            f"choose another --name and storage"
         ) from error
 
 

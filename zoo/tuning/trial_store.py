@@ -5,6 +5,8 @@ A trial whose process is gone is tried once more, and only the second try counts
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial, Trial
 
+_DIGEST = "sha256"  # of what a completed trial tried and reached
+_KEPT = ("settings", "metrics", "best_epoch", "epochs", "seconds", "default")
 _CARRIED = ("point", "default", "retry_of")  # what a trial hands on to the one that repeats it
 
 
@@ -65,6 +69,15 @@ class TrialStore:
     def trials(self) -> list[FrozenTrial]:
         """All trials, in the order of their numbers."""
         return self.study.get_trials(deepcopy=False)
+
+    def changed(self) -> list[int]:
+        """Numbers of completed trials that are not as they were stored; not of older versions."""
+        return [
+            t.number
+            for t in self.trials
+            if t.state.name == "COMPLETE"
+            and t.user_attrs.get(_DIGEST, "") not in {"", _digest(t, t.value)}
+        ]
 
     def note(self, key: str, value: Any = None) -> Any:
         """Something known of the whole stage; it is set where a value is given."""
@@ -147,6 +160,8 @@ class TrialStore:
     def complete(self, trial: Trial, score: float) -> None:
         """The trial reached this score."""
         with self._lock:
+            stored = self.storage.get_trial(trial._trial_id)
+            trial.set_user_attr(_DIGEST, _digest(stored, score))
             self.study.tell(trial, score)
 
     def prune(self, trial: Trial, why: str) -> None:
@@ -172,6 +187,17 @@ class TrialStore:
                 return
             self.fail(trial, why, kind="interrupted", counts=False)
             self._repeat(trial)
+
+
+def _digest(trial: FrozenTrial, score: float | None) -> str:
+    """Of what a completed trial tried and reached."""
+    content = [
+        trial.number,
+        score,
+        trial.params,
+        {key: trial.user_attrs.get(key) for key in _KEPT},
+    ]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _failed() -> Any:
