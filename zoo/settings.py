@@ -302,9 +302,12 @@ class Settings:
             where: named in messages, for instance the config file.
 
         Raises:
-            ZooError: unknown setting, wrong type, out of range.
+            ZooError: unknown setting, wrong type, out of range, or no backbone.
         """
-        return cls(**check(values, where))
+        checked = check(values, where)
+        if "backbone" not in checked:
+            raise ZooError(f"{where or 'the settings'} must name a backbone, and does not")
+        return cls(**checked)
 
     @classmethod
     def of_record(cls, values: Mapping[str, Any], where: str = "") -> Settings:

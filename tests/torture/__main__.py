@@ -17,13 +17,21 @@ import hypothesis
 from hypothesis import strategies as st
 
 from tests.torture import forked, prepared
+from tests.torture.foreign import archive_cases, image_cases, manifest_cases
+from tests.torture.kills import kill_cases
+from tests.torture.lines import line_cases
 from tests.torture.place import Place
 from tests.torture.state import state_cases
 
 SEED = 28
 # kind to its share of the cases
 KINDS: dict[str, tuple[int, Callable[[], st.SearchStrategy[Any]]]] = {
-    "damaged state": (60, state_cases),
+    "damaged state": (50, state_cases),
+    "command line": (20, line_cases),
+    "hostile image": (10, image_cases),
+    "hostile manifest or config": (8, manifest_cases),
+    "hostile weights or archive": (7, archive_cases),
+    "kill": (5, kill_cases),
 }
 
 

@@ -31,6 +31,8 @@ def prepare(folder: Path) -> None:
         folder: empty. It gets ``data``, ``runs``, ``journal.log`` and ``config.yaml``.
     """
     write_digits(folder / "data", per_class=20)
+    from tests.torture.foreign import write_archives  # which imports this module
+
     (folder / "config.yaml").write_text("epochs: 2\nsize: 16\nblocks: 1\nfilters: 4\n")
     for seed in ("0", "1"):
         name = ["--name", "ab"[int(seed)], "--seed", seed]
@@ -38,6 +40,7 @@ def prepare(folder: Path) -> None:
     _done(run(["ensemble", "a", "b", "--method", "soft", "--name", "both"], folder))
     _done(fork(_write_studies, folder))
     _done(fork(_write_benchmark, folder))
+    _done(fork(lambda: write_archives(folder), folder))
     for line in (STUDY, [*STUDY, *JOURNAL], BENCHMARK):
         _done(run(line, folder))
 

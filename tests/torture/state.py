@@ -134,6 +134,8 @@ def _names(file: str) -> tuple[str, ...]:
     names = [path.name.partition("*")[0]]
     if path.name == "digests.json":  # it names the files that differ from it
         names = ["digests.json", "was changed", "is missing"]
+    if path.name == ".zoo":
+        names.append(path.parent.name)
     if "studies/" in file or file == "journal.log":
         names += [path.parts[2] if "studies/" in file else "logged"]
     return tuple(names)
