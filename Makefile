@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test browser docs check format bench clean
+.PHONY: demo test torture browser docs check format bench clean
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4) and "zoo needs Python 3.11.4 or later")'
@@ -33,6 +33,9 @@ test: $(VENV)/.installed  ## the tests that need neither network nor GPU nor pat
 browser: $(VENV)/.installed  ## the pages in a headless Chromium, which must be there with its driver
 	$(BIN)/python -m pip install -qq --editable '.[browser]'
 	$(BIN)/python -m pytest -m browser tests/reporting
+
+torture: $(VENV)/.installed  ## 1,000 faults: damaged files, random lines, kills, hostile files
+	$(BIN)/python -m tests.torture --cases 1000
 
 docs: $(VENV)/.docs  ## the documentation, into site/; fails on a broken link or reference
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

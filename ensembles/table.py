@@ -211,7 +211,11 @@ class PredictionTable:
             with np.load(path, allow_pickle=False) as stored:
                 present = (*_FIELDS, *(name for name in _OPTIONAL if name in stored))
                 values = {name: stored[name] for name in present}
-            split, fingerprint = (str(values.pop(name)) for name in ("split", "fingerprint"))
+            texts = {name: values.pop(name) for name in ("split", "fingerprint")}
+            for name, text in texts.items():
+                if text.shape or text.dtype.kind != "U":
+                    raise ValueError(f"its {name} is no text")
+            split, fingerprint = map(str, texts.values())
             return cls(**values, split=split, fingerprint=fingerprint)
         except FileNotFoundError:
             raise EnsembleError(f"there is no prediction table {path}") from None

@@ -64,7 +64,11 @@ def is_there(path: Path) -> bool:
         return True
     folder = _folder_with_digests(path)
     written = None if folder is None else _written(folder)
-    if folder is not None and written is not None and path.relative_to(folder).as_posix() in written:
+    if (
+        folder is not None
+        and written is not None
+        and path.relative_to(folder).as_posix() in written
+    ):
         _warn(f"{path} is missing, and was there when the run was written")
     return False
 

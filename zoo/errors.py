@@ -40,6 +40,7 @@ _NO_ACCESS = {
     errno.ENAMETOOLONG,
     errno.EINVAL,
     errno.EILSEQ,
+    errno.ENXIO,
 }
 
 

@@ -91,6 +91,7 @@ def mark(folder: Path) -> None:
         OSError: it cannot be written, or there is a link in the mark's place.
     """
     flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    flags |= getattr(os, "O_NONBLOCK", 0)  # a pipe in its place would be waited for
     with os.fdopen(os.open(folder / MARK, flags, 0o666), "wb") as file:
         file.write(_MADE)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import collections
+import itertools
 import os
 import pickle
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,18 @@ def _draw(strategy: st.SearchStrategy[Any], seed: int) -> Any:
     return found[-1]
 
 
+def _shares(kinds: Mapping[str, tuple[int, Any]], cases: int) -> list[int]:
+    """Cases of each kind, which sum up to all."""
+    ends = list(itertools.accumulate(share for share, _ in kinds.values()))
+    bounds = [round(cases * end / ends[-1]) for end in [0, *ends]]
+    return [high - low for low, high in itertools.pairwise(bounds)]
+
+
 def run_all(cases: Sequence[Any], jobs: int, folder: Path) -> list[tuple[Any, str, float]]:
     """Each case with what is wrong, and the seconds it took."""
-    workers = [_start(cases[i::jobs], folder / f"place{i}", folder / "prepared") for i in range(jobs)]
+    workers = [
+        _start(cases[i::jobs], folder / f"place{i}", folder / "prepared") for i in range(jobs)
+    ]
     found = []
     for child, pipe in workers:
         with os.fdopen(pipe, "rb") as file:
@@ -107,10 +117,9 @@ def main() -> int:
     given = parser.parse_args()
     begun = time.monotonic()
     kinds = {k: v for k, v in KINDS.items() if given.kind in {None, k}}
-    total = sum(share for share, _ in kinds.values())
     cases = []
-    for share, strategy in kinds.values():
-        cases += draw(strategy(), max(1, round(given.cases * share / total)), given.seed)
+    for count, strategy in zip(_shares(kinds, given.cases), kinds.values(), strict=True):
+        cases += draw(strategy[1](), count, given.seed)
     cases = [case for case in cases if given.only in str(case)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

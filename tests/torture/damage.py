@@ -123,12 +123,16 @@ def _line(content: bytes, damage: Damage) -> bytes:
     """A line is lost, or there twice."""
     lines = content.splitlines(keepends=True) or [b""]
     place = damage.pick % len(lines)
-    return b"".join(lines[:place] + lines[place : place + 1] * (damage.wrong % 2 * 2) + lines[place + 1 :])
+    return b"".join(
+        lines[:place] + lines[place : place + 1] * (damage.wrong % 2 * 2) + lines[place + 1 :]
+    )
 
 
 def _places(value: Any, found: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
     """Each container with the key of each of its values."""
-    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    keys = (
+        value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    )
     for key in keys:
         found.append((value, key))
         _places(value[key], found)
@@ -136,7 +140,9 @@ def _places(value: Any, found: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
 
 
 def _change_json(content: bytes, damage: Damage, *, drop: bool) -> bytes:
-    lines = content.split(b"\n") if b"\n{" in content and not content.startswith(b"{\n") else [content]
+    lines = (
+        content.split(b"\n") if b"\n{" in content and not content.startswith(b"{\n") else [content]
+    )
     place = damage.pick % len(lines)
     try:
         value = json.loads(lines[place])

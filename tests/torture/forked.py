@@ -47,14 +47,6 @@ def import_everything() -> None:
     import sqlalchemy  # noqa: F401
 
     import backbones  # noqa: F401
-    import zoo.benchmarking.job
-    import zoo.cli
-    import zoo.combine.job
-    import zoo.diagnosis.job
-    import zoo.evaluate.predictor
-    import zoo.reporting.job
-    import zoo.train.job
-    import zoo.tuning.job
     from zoo.keras_setup import import_keras
 
     import_keras()
@@ -148,9 +140,7 @@ def _data_now() -> int:
     return 0
 
 
-def _wait(
-    child: int, begun: float, stop: tuple[int, float] | None
-) -> tuple[int | None, float]:
+def _wait(child: int, begun: float, stop: tuple[int, float] | None) -> tuple[int | None, float]:
     """Exit status, and the most memory that was resident, in MB."""
     pause = 0.002
     while True:

@@ -19,7 +19,18 @@ from tests.torture.verdict import broken
 _NAME = ["--name", "new"]
 _LINES: dict[str, list[str]] = {
     "finetune": ["finetune", "cnn", "--data", "data", *NETWORK, "--epochs", "8", *_NAME],
-    "folds": ["finetune", "cnn", "--data", "data", *NETWORK, "--epochs", "2", "--folds", "3", *_NAME],
+    "folds": [
+        "finetune",
+        "cnn",
+        "--data",
+        "data",
+        *NETWORK,
+        "--epochs",
+        "2",
+        "--folds",
+        "3",
+        *_NAME,
+    ],
     "ensemble": ["ensemble", "a", "b", "--method", "soft", *_NAME],
 }
 _RESUME = ["finetune", "--resume", *_NAME]

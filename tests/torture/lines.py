@@ -33,7 +33,19 @@ _LEFT_OUT = {"--range-test", "--compare-backbones", "--measure", "--mlflow", "--
 _PLACES = ["a", "b", "both", "nothing", "cnn", "data", "config.yaml", "journal.log", "runs/a"]
 _ODD = [
     *("", " ", "-", "--", "../..", "/", ".", "~nobody/x", "a/b", "*", "%s", "{}", "$(x)", "a=b=c"),
-    *("x" * 300, "x" * 5000, "\x1b[2J", "a\nb", "\u202ex", "\udcff", "é", "0", "-1", "1e400", "nan"),
+    *(
+        "x" * 300,
+        "x" * 5000,
+        "\x1b[2J",
+        "a\nb",
+        "\u202ex",
+        "\udcff",
+        "é",
+        "0",
+        "-1",
+        "1e400",
+        "nan",
+    ),
     *("true", "none", "auto", "imagenet", "hub:", "hub:nothing", "tfds:nothing", "journal:", "://"),
 ]
 _NO_NUMBERS = ["x", "nan", "inf", "-inf", "", " ", "1e400", "0x10", "1,2", "--", "٣٤x", "1e-400x"]

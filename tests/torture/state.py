@@ -37,7 +37,9 @@ _ENSEMBLE = {
 }
 _CELL = "runs/benchmarks/data/cells/cnn-full-s0-*"
 FILES: dict[str, list[str]] = {
-    **{f"runs/a/{name}": [*commands.split("|"), "runs --verify"] for name, commands in _RUN.items()},
+    **{
+        f"runs/a/{name}": [*commands.split("|"), "runs --verify"] for name, commands in _RUN.items()
+    },
     **{
         f"runs/both/{name}": [*commands.split("|"), "runs --verify"]
         for name, commands in _ENSEMBLE.items()
@@ -118,7 +120,11 @@ class StateCase:
         outcome = run(self.line, place.path)
         if said := broken(outcome):
             return said
-        if same or self.file in _EDITED or (outcome.status == 0 and place.seen(outcome) == expected):
+        if (
+            same
+            or self.file in _EDITED
+            or (outcome.status == 0 and place.seen(outcome) == expected)
+        ):
             return ""
         told = outcome.err + outcome.out + place.new_on_page(self.line)
         if not any(re.search(rf"(?<![\w]){re.escape(n)}", told) for n in _names(self.file)):
@@ -134,6 +140,8 @@ def _names(file: str) -> tuple[str, ...]:
     names = [path.name.partition("*")[0]]
     if path.name == "digests.json":  # it names the files that differ from it
         names = ["digests.json", "was changed", "is missing"]
+    if "cells/" in file:
+        names.append(path.parts[4].partition("*")[0])
     if path.name == ".zoo":
         names.append(path.parent.name)
     if "studies/" in file or file == "journal.log":

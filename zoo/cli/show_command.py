@@ -26,9 +26,9 @@ def command(run: str, runs_dir: str | None, as_json: bool) -> None:
     data = record["data"]
     echo("  ".join(map(printable, (found.name, found.title, record["created"]))))
     echo(f"data  {printable(data['name'])} at {printable(data['root'])}")
-    counts = data["counts"]
+    counts = data.get("counts", {})
     rows = [
-        [name, *[str(counts[split][i]) for split in ("train", "val", "test")]]
+        [name, *[str(counts[split][i]) if counts else "" for split in ("train", "val", "test")]]
         for i, name in enumerate(record["classes"])
     ]
     echo(f"\n{table(['class', 'train', 'val', 'test'], rows, right={1, 2, 3})}")

@@ -16,8 +16,10 @@ from typing import Any
 from zoo.data.catalog import Catalog, Sample, make_catalog
 from zoo.data.folders import split_role
 from zoo.errors import ZooError, nearest
+from zoo.paths import open_regular, read_regular
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+_LARGEST = 1 << 30  # bytes of a manifest: a sparse file may claim more than any memory holds
 _SEPARATORS = ",;\t|"
 
 
@@ -91,8 +93,15 @@ def _alike(samples: Sequence[Sample]) -> list[str]:
     ]
 
 
+def _unreadable(path: Path, error: OSError) -> ZooError:
+    return ZooError(f"manifest {path} cannot be read ({error.strerror or error}): check the file")
+
+
 def _separated(path: Path, columns: Columns) -> Iterator[Row]:
-    content = path.read_bytes()
+    try:
+        content = read_regular(path, _LARGEST)
+    except OSError as error:
+        raise _unreadable(path, error) from error
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = content.decode(encoding)
@@ -167,14 +176,18 @@ def _row(
 
 
 def _json_lines(path: Path, columns: Columns) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig") as file:
+    try:
+        opened = open_regular(path, _LARGEST)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    with io.TextIOWrapper(opened, encoding="utf-8-sig") as file:
         try:
             for line, text in enumerate(file, start=1):
                 if not text.strip():
                     continue
                 try:
                     content = json.loads(text, object_pairs_hook=_no_twice)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise ZooError(
                         f"line {line} of manifest {path} is not valid JSON ({error}): expected "
                         f'{{"path": "cat/1.jpg", "label": "cat"}}'

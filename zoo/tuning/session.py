@@ -73,7 +73,8 @@ class StudySession:
         Raises:
             ZooError: the storage or the disk fails.
         """
-        context, storage = self.context, self.place.storage
+        context = self.context
+        storage = name_of(self.place.storage, context.folder)
         with storage_errors(storage), disk_errors(context.folder), context.stop_on_interrupt():
             yield
 
@@ -150,7 +151,7 @@ def begin(
     claim_folder(folder, signs=["trials.jsonl", "study.sqlite3"])
     for written in ("study.html", "best.json", "trials.jsonl"):
         check_output(folder / written)
-    with exclusive(folder), storage_errors(place.storage, opening=True):
+    with exclusive(folder), storage_errors(name_of(place.storage, folder), opening=True):
         kept = open_storage(place.storage, folder)
         store = _store(kept, name, request, resolved)
         identify(store, name, identity)
