@@ -1,8 +1,10 @@
 """The command line, called as a user calls it, but in this process."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -110,7 +112,7 @@ def test_finetune_prints_a_table_and_the_next_command(zoo_command, tmp_path, mon
 def test_predict_as_table_csv_and_json(zoo_command, folder, tmp_path):
     for i, level in enumerate((0, 120, 250)):
         Image.new("RGB", (20, 30), (level, 90, 30)).save(tmp_path / f"{i}.png")
-    (tmp_path / "notes.txt").write_text("not searched for in folders")
+    (tmp_path / "notes.txt").write_text("no image")
     runs = ("--runs-dir", folder / "runs")
     _, out, _ = zoo_command("predict", "alpha", tmp_path, *runs, "--top", 2)
     assert len(out.splitlines()) == 2 + 3
@@ -126,6 +128,75 @@ def test_predict_as_table_csv_and_json(zoo_command, folder, tmp_path):
     assert len(found["images"][0]["top"]) == 3
     assert "not an image" in found["bad"][0]["reason"]
     assert "left out" in err
+
+
+def mixed(root):
+    """Eight images of any name in folders, and what is left out, by the reason."""
+    image = Image.new("RGB", (20, 30), (90, 120, 30))
+    (root / "sub" / "deep").mkdir(parents=True)
+    kinds = {"x.jpg": "JPEG", "Y.JPEG": "JPEG", "z.jfif": "JPEG", "sub/w.png": "PNG"}
+    kinds |= {"IMG_0001": "JPEG", "2.jpg_large": "JPEG", "sub/deep/3.jpg.1": "PNG", "4.img": "WEBP"}
+    for name, kind in kinds.items():
+        image.save(root / name, kind)
+    for hidden in (".git", "@eaDir", "__MACOSX"):
+        (root / hidden).mkdir()
+        image.save(root / hidden / "thumb.png")
+    (root / "notes.txt").write_text("x")
+    (root / "list.pdf").write_bytes(b"%PDF-1.4")
+    (root / "film.mp4").write_bytes(b"\0\0\0\x20ftypisom" + bytes(99))
+    (root / "none").write_bytes(b"")
+    (root / "sub" / "empty.jpg").write_bytes(b"")
+    (root / "text.png").write_text("no image")
+    (root / "half.jpg").write_bytes((root / "x.jpg").read_bytes()[:200])
+    (root / "gone.jpg").symlink_to(root / "nowhere.jpg")
+    os.mkfifo(root / "pipe")
+    by_name = "not an image by its name or content"
+    bad = dict.fromkeys(("notes.txt", "list.pdf", "film.mp4", "none"), by_name)
+    bad |= {"sub/empty.jpg": "empty file", "text.png": "not an image, or", "half.jpg": ""}
+    return kinds, {**bad, "gone.jpg": "No such file", "pipe": "not a regular file"}
+
+
+def test_predict_predicts_or_names_every_file_of_a_folder_once(zoo_command, folder, tmp_path):
+    kinds, reasons = mixed(tmp_path)
+    code, out, err = zoo_command("predict", "alpha", tmp_path, "--runs-dir", folder / "runs",
+                                 "--json")  # fmt: skip
+    found = json.loads(out)
+    assert code == 0
+    assert {image["image"] for image in found["images"]} == {str(tmp_path / k) for k in kinds}
+    given = {str(Path(bad["image"]).relative_to(tmp_path)): bad["reason"] for bad in found["bad"]}
+    assert given.keys() == reasons.keys()
+    assert all(reasons[name] in reason for name, reason in given.items())
+    assert found["counts"] == {"predicted": 8, "left_out": 9, "hidden": 3}
+    lines = err.splitlines()
+    for name in reasons:
+        assert sum(line.startswith(f"left out {tmp_path / name}: ") for line in lines) == 1
+    assert len(lines) == 10
+    assert lines[-1].startswith("predicted 8 images, left out 9 files (4 not an image by its name")
+    assert lines[-1].endswith("did not read 3 in hidden or system folders")
+
+
+def test_predict_of_nothing_usable_names_all_and_fails(zoo_command, folder, tmp_path):
+    runs = ("--runs-dir", folder / "runs")
+    (tmp_path / "a.txt").write_text("x")
+    (tmp_path / "b.txt").write_text("x")
+    (tmp_path / "c.jpg").write_bytes(b"")
+    code, out, err = zoo_command("predict", "alpha", tmp_path, *runs)
+    assert (code, out) == (2, "")
+    assert [line.split(": ")[0].rpartition("/")[2] for line in err.splitlines()[:3]] == [
+        "a.txt",
+        "b.txt",
+        "c.jpg",
+    ]
+    assert (
+        "none of 3 files is a usable image: 2 not an image by its name or content, 1 empty" in err
+    )
+    code, out, _ = zoo_command("predict", "alpha", tmp_path / "a.txt", *runs, "--json")
+    assert code == 2
+    assert json.loads(out)["counts"] == {"predicted": 0, "left_out": 1, "hidden": 0}
+    (tmp_path / "empty").mkdir()
+    code, _, err = zoo_command("predict", "alpha", tmp_path / "empty", *runs)
+    assert code == 2
+    assert f"folder {tmp_path / 'empty'} is empty" in err
 
 
 def test_completion_of_backbones_runs_and_data(folder):

@@ -12,7 +12,8 @@ import pytest
 from zoo.data import builtin
 from zoo.data.catalog import Catalog
 from zoo.data.inspect import inspect
-from zoo.data.sources import image_files, scan
+from zoo.data.sources import scan
+from zoo.data.walk import files_below, is_image_name
 from zoo.errors import ZooError
 from zoo.progress import Progress
 
@@ -138,7 +139,7 @@ def test_home_is_found(tmp_path, monkeypatch):
 
 def test_image_files_are_told_by_their_suffix(tmp_path):
     touch(tmp_path / "set", "b.JPG", "a/c.png", "notes.txt", ".hidden.jpg", "d.webp")
-    found = [f.relative_to(tmp_path / "set").as_posix() for f in image_files(tmp_path / "set")]
+    found = [path for path in files_below(tmp_path / "set").paths if is_image_name(path)]
     assert sorted(found) == ["a/c.png", "b.JPG", "d.webp"]
 
 

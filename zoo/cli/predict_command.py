@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -42,17 +44,47 @@ def command(
 ) -> None:
     """Predict images with a finished run.
 
-    IMAGES are files or folders. Files that are not usable images are named on standard error.
+    IMAGES are files or folders. Every file that is not predicted is named on standard error with
+    the reason, and they are counted.
     """
     import zoo
+    from zoo.evaluate.predict import NoUsableImageError
     from zoo.progress import Progress, for_terminal
 
     form = "json" if as_json else form
     progress = for_terminal() if form == "table" else Progress()
-    found = zoo.predict(run, images, runs_dir=runs_dir, progress=progress)
+    try:
+        found = zoo.predict(run, images, runs_dir=runs_dir, progress=progress)
+    except NoUsableImageError as error:
+        if form == "json":
+            print_json(_record([], error.bad, error.hidden))
+        _name_bad(error.bad)
+        raise
     _PRINTERS[form](found, min(top, len(found.classes)))
-    for file, reason in found.bad.items():
+    _name_bad(found.bad)
+    if found.bad or found.hidden:
+        echo(_summary(found), err=True)
+
+
+def _name_bad(bad: Mapping[Path, str]) -> None:
+    for file, reason in bad.items():
         echo(f"left out {printable(str(file))}: {printable(reason)}", err=True)
+
+
+def _summary(found: Prediction) -> str:
+    """How many files were predicted and how many were not, by reason."""
+    from zoo.evaluate.predict import by_reason
+
+    count = len(found.files)
+    parts = [f"predicted {count} image{'s' * (count != 1)}"]
+    if found.bad:
+        total = len(found.bad)
+        parts.append(
+            f"left out {total} file{'s' * (total != 1)} ({printable(by_reason(found.bad))})"
+        )
+    if found.hidden:
+        parts.append(f"did not read {found.hidden} in hidden or system folders")
+    return ", ".join(parts)
 
 
 def _print_table(found: Prediction, top: int) -> None:
@@ -84,8 +116,15 @@ def _print_json(found: Prediction, top: int) -> None:
         }
         for file, best, row in zip(found.files, found.top(top), found.probabilities, strict=True)
     ]
-    bad = [{"image": str(file), "reason": reason} for file, reason in found.bad.items()]
-    print_json({"images": images, "bad": bad})
+    print_json(_record(images, found.bad, found.hidden))
+
+
+def _record(images: list[dict[str, Any]], bad: Mapping[Path, str], hidden: int) -> dict[str, Any]:
+    return {
+        "images": images,
+        "bad": [{"image": str(file), "reason": reason} for file, reason in bad.items()],
+        "counts": {"predicted": len(images), "left_out": len(bad), "hidden": hidden},
+    }
 
 
 _PRINTERS = {"table": _print_table, "csv": _print_csv, "json": _print_json}

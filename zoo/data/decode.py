@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from zoo.data.unread import why_unread
+from zoo.data.unread import UNKNOWN, why_unread
 from zoo.data.values import (
     FILE_BY_FILE,
     FULL_16_BITS,
@@ -108,6 +108,26 @@ def read_file(path: Path) -> bytes:
     if not content:
         raise BadImageError("empty file")
     return content
+
+
+def begins_as_image(path: Path) -> bool:
+    """Whether the first bytes of a file are those of an image, or the file cannot be read.
+
+    Films and archives beside images must not be read to their end.
+    """
+    try:
+        # a pipe without a writer would keep an ordinary open waiting
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return True  # decoding gives the reason
+            start = os.read(descriptor, 32).ljust(32, b"\0")
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return True
+    accepting = [Image.OPEN[name][1] for name in _formats()]
+    return any(accept and accept(start) for accept in accepting) or why_unread(start) != UNKNOWN
 
 
 def decode(

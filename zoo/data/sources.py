@@ -14,7 +14,6 @@ from zoo.data.catalog import SPLITS, Catalog, make_catalog
 from zoo.data.folders import scan_folder, split_role
 from zoo.data.groups import of_names, of_pattern, united
 from zoo.data.manifest import SUFFIXES, Columns, scan_manifest
-from zoo.data.walk import files_below, is_image_name
 from zoo.errors import ZooError
 from zoo.paths import cache_dir, new_folder, user_path
 from zoo.settings import Settings
@@ -126,11 +125,6 @@ def _local(source: str, reading: Reading) -> Catalog:
             f"{', '.join(SUFFIXES)}"
         )
     raise ZooError(f"there is no data at {source}: {hints.for_missing(source, path)}")
-
-
-def image_files(folder: Path) -> list[Path]:
-    """Files below a folder whose suffix is an image's, sorted."""
-    return [folder / path for path in files_below(folder).paths if is_image_name(path)]
 
 
 def _tfds(name: str) -> Catalog:

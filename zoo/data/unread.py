@@ -9,6 +9,8 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from zoo.installation import install_hint
 
+UNKNOWN = "not an image, or of an unknown format"
+
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _IMAGES = {b"mif1", b"msf1"}  # of any codec
 _BITS, _SAMPLES, _SAMPLE_FORMAT = 258, 277, 339  # TIFF tags
@@ -21,7 +23,7 @@ def why_unread(content: bytes) -> str:
         return f"an HEIC image, which needs pillow-heif: {install_hint('heic')}, or save it as JPEG"
     if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return _of_tiff(content) or "a TIFF of a kind that is not read"
-    return "not an image, or of an unknown format"
+    return UNKNOWN
 
 
 def _is_heic(content: bytes) -> bool:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from zoo.data.decode import BadImageError, View, decode_views
+from zoo.data.decode import BadImageError, View, begins_as_image, decode_views
 from zoo.data.inspect import workers
-from zoo.data.sources import image_files
+from zoo.data.walk import files_below, is_image_name
 from zoo.deprecated import renamed_parameters
 from zoo.errors import ZooError
 from zoo.evaluate.inference import BATCH
@@ -19,6 +20,8 @@ from zoo.evaluate.predictor import predictor
 from zoo.paths import user_path
 from zoo.progress import Progress
 from zoo.runs import Run, open_run
+
+_REASONS = 4  # of files that were left out, in a sentence
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,14 @@ class Prediction:
         probabilities: float32 of shape (n, k), rows sum to one.
         classes: the k class names, in the order of the columns.
         bad: file and reason of each one that is not a usable image.
+        hidden: number of image files in hidden and system folders, which are not searched.
     """
 
     files: tuple[Path, ...]
     probabilities: np.ndarray
     classes: tuple[str, ...]
     bad: dict[Path, str]
+    hidden: int = 0
 
     def top(self, count: int = 1) -> list[list[tuple[str, float]]]:
         """For each image the ``count`` most probable classes with their probabilities."""
@@ -44,6 +49,32 @@ class Prediction:
             [(self.classes[k], float(row[k])) for k in ranks]
             for row, ranks in zip(self.probabilities, order, strict=True)
         ]
+
+
+class NoUsableImageError(ZooError):
+    """No file could be predicted.
+
+    Attributes:
+        bad: file and reason of each one.
+        hidden: number of image files in hidden and system folders.
+    """
+
+    def __init__(self, bad: Mapping[Path, str], hidden: int) -> None:
+        self.bad, self.hidden = dict(bad), hidden
+        elsewhere = f"; {hidden} are in hidden or system folders" if hidden else ""
+        what = f"none of {len(bad)} files is a usable image: {by_reason(bad)}"
+        if len(bad) == 1:
+            file, reason = next(iter(bad.items()))
+            what = f"{file} is no usable image: {reason}"
+        super().__init__(f"{what}{elsewhere}: name image files, or folders of them")
+
+
+def by_reason(bad: Mapping[Path, str]) -> str:
+    """How many files were left out for which reason, the most frequent first."""
+    counts = Counter(bad.values()).most_common()
+    more = sum(count for _, count in counts[_REASONS:])
+    parts = [f"{count} {reason}" for reason, count in counts[:_REASONS]]
+    return ", ".join(parts + [f"{more} for other reasons"] * (more > 0))
 
 
 @renamed_parameters("runs")
@@ -60,7 +91,8 @@ def predict(
 
     Args:
         run: a run, its name or its path.
-        images: files and folders; folders are searched for image files.
+        images: files and folders. Every file below a folder is predicted if its name or content is
+            an image's, and is in ``bad`` otherwise.
         runs_dir: folder of the runs, for a name.
         progress: shows the step.
 
@@ -68,40 +100,64 @@ def predict(
         ZooError: no such run, no such file, a damaged model, or no usable image at all.
     """
     run = run if isinstance(run, Run) else open_run(run, runs_dir)
-    files = _collect([images] if isinstance(images, str | Path) else images)
-    ask = predictor(run)
-    good, bad, parts = [], {}, []
-    with (progress or Progress()).step("predict", len(files)) as advance:
-        for batch in _decoded(files, ask.views):
+    asked = _collect([images] if isinstance(images, str | Path) else images)
+    bad = asked.bad
+    ask = predictor(run) if asked.files else None
+    good, parts = [], []
+    with (progress or Progress()).step("predict", len(asked.files)) as advance:
+        for batch in _decoded(asked.files, ask.views if ask else frozenset()):
             pixels = [seen for _, seen in batch if not isinstance(seen, str)]
             good += [file for file, seen in batch if not isinstance(seen, str)]
             bad.update({file: seen for file, seen in batch if isinstance(seen, str)})
-            if pixels:
+            if ask and pixels:
                 parts.append(ask({v: np.stack([seen[v] for seen in pixels]) for v in ask.views}))
             advance(len(batch))
     if not parts:
-        first = next(iter(bad))
-        raise ZooError(f"none of {len(files)} files is a usable image: {first}: {bad[first]}")
+        raise NoUsableImageError(bad, asked.hidden)
     probabilities = np.concatenate(parts).astype(np.float32)
-    return Prediction(tuple(good), probabilities, tuple(run.classes), bad)
+    return Prediction(tuple(good), probabilities, tuple(run.classes), bad, asked.hidden)
 
 
-def _collect(images: Iterable[str | Path]) -> list[Path]:
-    files: list[Path] = []
+@dataclass
+class _Asked:
+    """Files to predict, in order, and those that are left out beforehand with the reason."""
+
+    files: list[Path] = field(default_factory=list)
+    bad: dict[Path, str] = field(default_factory=dict)
+    hidden: int = 0
+
+
+def _collect(images: Iterable[str | Path]) -> _Asked:
+    asked = _Asked()
     for given in images:
         path = user_path(given)
         if path.is_dir():
-            found = image_files(path)
-            if not found:
-                raise ZooError(f"folder {path} holds no image files: name the files themselves")
-            files += found
+            _add_folder(path, asked)
         elif path.is_file():
-            files.append(path)
+            asked.files.append(path)
         else:
             raise ZooError(f"there is no image {path}: check the path")
-    if not files:
+    if not (asked.files or asked.bad or asked.hidden):
         raise ZooError("no images are given: name files or folders")
-    return files
+    return asked
+
+
+def _add_folder(folder: Path, asked: _Asked) -> None:
+    try:
+        found = files_below(folder)
+    except OSError as error:
+        raise ZooError(f"folder {folder} cannot be read ({error.strerror})") from None
+    if not (found.paths or found.hidden or found.unreadable):
+        raise ZooError(f"folder {folder} is empty: name image files or folders of them")
+    for path in found.paths:
+        file = folder / path
+        if is_image_name(path) or begins_as_image(file):
+            asked.files.append(file)
+        else:
+            asked.bad[file] = "not an image by its name or content"
+    for path, why in found.unreadable.items():
+        asked.bad[folder / path] = f"folder that cannot be listed ({why})"
+    asked.hidden += found.hidden
 
 
 def _decoded(
