@@ -27,6 +27,24 @@ class Watching(Progress):
         return super().step(name, total)
 
 
+class Saying(Watching):
+    """Remembers sentences, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+def flipped(file: Path, place: int) -> None:
+    """One bit of a file turned over."""
+    content = bytearray(file.read_bytes())
+    content[place] ^= 4
+    file.write_bytes(content)
+
+
 def inspected(source: Path) -> Catalog:
     catalog = scan(str(source))
     return usable(catalog, inspect(catalog, Progress()))[0]
@@ -151,6 +169,8 @@ def test_full_disk_gives_a_sentence_and_leaves_nothing(photos, tmp_path):
     "damage",
     [
         Path.unlink,
+        lambda file: flipped(file, 1000),
+        lambda file: flipped(file, -5),
         lambda file: file.write_bytes(b""),
         lambda file: file.write_bytes(b"words, no pixels"),
         lambda file: file.write_bytes(file.read_bytes()[:-1]),
@@ -159,12 +179,29 @@ def test_full_disk_gives_a_sentence_and_leaves_nothing(photos, tmp_path):
         lambda file: np.save(file, np.zeros((4, 16, 16, 3), np.float32)),
         lambda file: np.savez(file.open("wb"), a=np.zeros(3)),
     ],
-    ids=["gone", "empty", "text", "truncated", "header", "other rows", "float", "npz"],
+    ids=[
+        "gone",
+        "flipped bit",
+        "flipped sum",
+        "empty",
+        "text",
+        "truncated",
+        "header",
+        "other rows",
+        "float",
+        "npz",
+    ],
 )
-def test_damaged_pixels_give_a_sentence_that_names_the_folder(photos, tmp_path, damage):
+def test_damaged_pixels_are_made_anew_with_a_sentence(photos, tmp_path, damage):
     catalog = inspected(photos({"cat": 2, "dog": 2}))
-    prepare(catalog, 16, "stretch", Progress())
+    before = np.array(prepare(catalog, 16, "stretch", Progress()).pixels)
     [file] = (tmp_path / "cache" / "prepared").glob("*/pixels.npy")
     damage(file)
-    with pytest.raises(ZooError, match=f"cache at {file.parent} is damaged.*remove that folder"):
-        prepare(catalog, 16, "stretch", Progress())
+    gone = not file.exists()
+    progress = Saying()
+    np.testing.assert_array_equal(prepare(catalog, 16, "stretch", progress).pixels, before)
+    assert len(progress.said) == (not gone)
+    assert all("are damaged" in said and "made anew" in said for said in progress.said)
+    again = Saying()
+    prepare(catalog, 16, "stretch", again)
+    assert (again.said, again.steps) == ([], [])

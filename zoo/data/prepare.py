@@ -7,18 +7,20 @@ that moved or relabelled files are not decoded again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 
 from zoo.data.catalog import Catalog
 from zoo.data.decode import BadImageError, decode, read_file
 from zoo.data.inspect import workers
+from zoo.data.stored import DamagedError, open_array, write_array
 from zoo.data.values import Scale, ValueRange
 from zoo.errors import ZooError, disk_errors
 from zoo.paths import cache_dir, new_folder
@@ -59,25 +61,42 @@ def prepare(catalog: Catalog, size: int, resize: str, progress: Progress) -> Pre
     contents, first, rows = np.unique(digests, return_index=True, return_inverse=True)
     key = _key(contents, size, resize, catalog.scale)
     folder = cache_dir() / "prepared" / key
-    if not (folder / "pixels.npy").is_file():
+    shape = (len(contents), size, size, 3)
+    pixels = _stored(folder, shape, progress)
+    if pixels is None:
         with new_folder(folder) as temporary:
             _write(temporary, catalog, first, size, resize, progress)
             about = {"size": size, "resize": resize, "images": len(first), "data": catalog.name}
             (temporary / "about.json").write_text(json.dumps(about))
-    pixels = _map(folder / "pixels.npy", (len(contents), size, size, 3))
+        pixels = _stored(folder, shape, progress)
+        if pixels is None:
+            raise ZooError(f"the cache at {folder} was damaged as soon as written: check the disk")
     return Prepared(pixels, rows.astype(np.int64), key)
 
 
-def _map(file: Path, shape: tuple[int, ...]) -> np.ndarray:
+def _stored(folder: Path, shape: tuple[int, ...], progress: Progress) -> np.ndarray | None:
+    """The pixels in a folder of the cache; None if there are none, or they were damaged."""
+    file = folder / "pixels.npy"
+    if not file.is_file():
+        _remove(folder)
+        return None
     try:
-        pixels: np.ndarray = np.lib.format.open_memmap(file, mode="r")
-        if pixels.shape != shape or pixels.dtype != np.uint8:
-            raise ValueError(f"it holds {pixels.dtype} of shape {pixels.shape}")
-    except (OSError, ValueError, TokenError) as error:
-        raise ZooError(
-            f"the cache at {file.parent} is damaged ({error}): remove that folder"
-        ) from error
+        pixels = open_array(file, "|u1", shape[0])
+        if pixels.shape != shape:
+            raise DamagedError(f"it holds {pixels.dtype} of shape {pixels.shape}")
+    except DamagedError as error:
+        progress.say(f"the prepared pixels at {folder} are damaged ({error}): they are made anew")
+        _remove(folder)
+        return None
     return pixels
+
+
+def _remove(folder: Path) -> None:
+    """Remove what lies in a folder of the cache, and it."""
+    with contextlib.suppress(OSError):  # another process does the same
+        for name in ("pixels.npy", "about.json"):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def _key(contents: np.ndarray, size: int, resize: str, scale: Scale) -> str:
@@ -91,7 +110,7 @@ def _key(contents: np.ndarray, size: int, resize: str, scale: Scale) -> str:
 def _write(
     folder: Path, catalog: Catalog, first: np.ndarray, size: int, resize: str, progress: Progress
 ) -> None:
-    """Write ``pixels.npy`` front to back: a full disk then is an error, not a bus error."""
+    """Write ``pixels.npy``."""
 
     def load(index: int) -> np.ndarray:
         path = catalog.path(index)
@@ -105,15 +124,16 @@ def _write(
                 f"{path} was readable a moment ago and is not now ({error}): run the command again"
             ) from error
 
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(first), size, size, 3)}
+    def batches(advance: Callable[..., None], pool: ThreadPoolExecutor) -> Iterator[bytes]:
+        for start in range(0, len(first), _CHUNK):
+            images = list(pool.map(load, first[start : start + _CHUNK].tolist()))
+            yield np.stack(images).tobytes()
+            advance(len(images))
+
+    shape = (len(first), size, size, 3)
     with (
         disk_errors(folder),
-        (folder / "pixels.npy").open("wb") as file,
         progress.step("prepare", len(first)) as advance,
         ThreadPoolExecutor(workers()) as pool,
     ):
-        np.lib.format.write_array_header_1_0(file, header)
-        for start in range(0, len(first), _CHUNK):
-            images = list(pool.map(load, first[start : start + _CHUNK].tolist()))
-            file.write(np.stack(images).tobytes())
-            advance(len(images))
+        write_array(folder / "pixels.npy", "|u1", shape, batches(advance, pool))

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 
 from backbones import Backbone
 from zoo.data.prepare import Prepared
+from zoo.data.stored import DamagedError, open_array, write_array
 from zoo.evaluate.inference import Inference
 from zoo.paths import cache_dir, new_file, remove_abandoned
 from zoo.progress import Progress
@@ -45,16 +45,15 @@ def features_file(backbone: Backbone, prepared: Prepared, progress: Progress) ->
         ZooError: the disk is full.
     """
     file = _place(prepared, backbone.spec.name, str(backbone.digest), backbone.model.compute_dtype)
-    if not _is_stored(file, len(prepared.pixels)):
+    if not _is_stored(file, len(prepared.pixels), progress):
         rows = np.arange(len(prepared.pixels))
         network = Inference(backbone.model)
-        header = {"descr": "<f4", "fortran_order": False, "shape": (len(rows), *network.outputs)}
+        shape = (len(rows), *network.outputs)
         remove_abandoned(file.parent)
         # as they come, because all of them may be more than memory holds
-        with new_file(file) as temporary, temporary.open("wb") as out:
-            np.lib.format.write_array_header_1_0(out, header)
-            for batch in network.batches(prepared.pixels, rows, progress, "features"):
-                out.write(batch.data)
+        with new_file(file) as temporary:
+            batches = network.batches(prepared.pixels, rows, progress, "features")
+            write_array(temporary, "<f4", shape, (batch.tobytes() for batch in batches))
     return file
 
 
@@ -79,8 +78,13 @@ def _place(prepared: Prepared, *parts: str) -> Path:
     return cache_dir() / "features" / f"{key}.npy"
 
 
-def _is_stored(file: Path, count: int) -> bool:
+def _is_stored(file: Path, count: int, progress: Progress | None = None) -> bool:
+    if not file.is_file():
+        return False
     try:
-        return len(np.load(file, allow_pickle=False, mmap_mode="r")) == count
-    except (OSError, ValueError, EOFError, TokenError):
-        return False  # not there or damaged: computed anew
+        open_array(file, "<f4", count)
+    except DamagedError as error:
+        if progress is not None:
+            progress.say(f"the features at {file} are damaged ({error}): they are computed anew")
+        return False
+    return True
