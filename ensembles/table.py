@@ -207,7 +207,7 @@ class PredictionTable:
             EnsembleError: missing, damaged, or holding objects.
         """
         try:
-            check_archive(path)
+            check_archive(Path(path))
             with np.load(path, allow_pickle=False) as stored:
                 present = (*_FIELDS, *(name for name in _OPTIONAL if name in stored))
                 values = {name: stored[name] for name in present}

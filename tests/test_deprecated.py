@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 import zoo
 from zoo.cli import cli
+from zoo.config_files import read_config
 from zoo.deprecated import (
     OPTIONS,
     PARAMETERS,
@@ -16,7 +17,7 @@ from zoo.deprecated import (
     current_settings,
     renamed_parameters,
 )
-from zoo.settings import Settings, describe, read_config
+from zoo.settings import Settings, describe
 
 
 def test_new_names_exist_and_old_ones_do_not():

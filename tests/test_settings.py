@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from zoo.config_files import read_config
 from zoo.errors import ZooError
-from zoo.settings import Settings, describe, read_config
+from zoo.settings import Settings, describe
 
 OPTIONS = describe()
 NUMBERS = [o for o in OPTIONS.values() if o.type in (int, float)]

@@ -1,7 +1,7 @@
 """Digests of a run's files: what was changed, lost or damaged since it was written is named.
 
-``digests.json`` of a run has the SHA-256 and the size of each of its files. Runs of older versions have none and
-are read as they are.
+``digests.json`` of a run has the SHA-256 and the size of each of its files. Runs of older versions
+have none and are read as they are.
 """
 
 from __future__ import annotations

@@ -5,14 +5,21 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
 
 
 class ZooError(ValueError):
     """Something a user asked for cannot be done.
 
     Its text says what is wrong, what was received and what to do instead.
+
+    Attributes:
+        details: what a program may want to know beside it, shown by ``--json``.
     """
+
+    details: Mapping[str, Any] = MappingProxyType({})
 
 
 class DiskError(ZooError):

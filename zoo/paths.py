@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import shutil
 import stat
@@ -16,7 +17,6 @@ import threading
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from zoo.errors import ZooError, disk_errors
 
@@ -42,7 +42,7 @@ def cache_dir() -> Path:
     return user_path(os.environ.get("ZOO_CACHE") or Path(base) / "zoo")
 
 
-def open_regular(path: Path, most: int | None = None) -> BinaryIO:
+def open_regular(path: Path, most: int | None = None) -> io.BufferedReader:
     """A file opened for reading, if it is a regular one: reading a pipe or device may never end.
 
     Args:

@@ -192,6 +192,7 @@ def test_predict_of_nothing_usable_names_all_and_fails(zoo_command, folder, tmp_
     )
     code, out, _ = zoo_command("predict", "alpha", tmp_path / "a.txt", *runs, "--json")
     assert code == 2
+    assert "a.txt is no usable image" in json.loads(out)["error"]
     assert json.loads(out)["counts"] == {"predicted": 0, "left_out": 1, "hidden": 0}
     (tmp_path / "empty").mkdir()
     code, _, err = zoo_command("predict", "alpha", tmp_path / "empty", *runs)

@@ -1,4 +1,4 @@
-"""Ways in which a file comes to harm: by a disk, an editor, a program, or somebody with bad intent."""
+"""Ways in which files come to harm: by a disk, an editor, a program, or with bad intent."""
 
 from __future__ import annotations
 

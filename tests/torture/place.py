@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -43,7 +42,7 @@ class Place:
     def new_on_page(self, line: list[str]) -> str:
         """Lines of the page that it has not where nothing is damaged."""
         page = self.path / "page.html"
-        if not os.path.isfile(page):
+        if not page.is_file():
             return ""
         usual = set("".join(self._usual[tuple(line)][1:]).splitlines())
         return "\n".join(x for x in page.read_text("utf-8").splitlines() if x not in usual)
@@ -51,5 +50,5 @@ class Place:
     def seen(self, outcome: Outcome) -> tuple[str, ...]:
         """What people see of a command: its output, and the pages and figures that it wrote."""
         written = [self.path / "page.html", self.path / "runs/new/metrics.json"]
-        texts = [p.read_text("utf-8", "replace") for p in written if os.path.isfile(p)]
+        texts = [p.read_text("utf-8", "replace") for p in written if p.is_file()]
         return tuple(_DATES.sub("DATE", _TIMES.sub("TIME", t)) for t in (outcome.out, *texts))

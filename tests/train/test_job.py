@@ -118,7 +118,7 @@ def test_predict_names_bad_files_and_goes_on(run, digits_folder, tmp_path):
     found = zoo.predict(run, [bad, good])
     assert found.files == (good,)
     assert "not an image" in found.bad[bad]
-    with pytest.raises(zoo.ZooError, match="broken.png is no usable image: not an image"):
+    with pytest.raises(zoo.ZooError, match=r"broken\.png is no usable image: not an image"):
         zoo.predict(run, bad)
 
 

@@ -24,8 +24,10 @@ from zoo.benchmarking.tables import grid
 from zoo.errors import ZooError
 from zoo.evaluate.labels import LABELS
 from zoo.origin import code_version
+from zoo.paths import read_regular
 from zoo.runs import write_json
 
+_LARGEST = 1 << 28  # bytes of a baseline
 _LEVEL = 0.05  # of the tests of all rows of a table together
 _ROUNDS = 20_000  # draws of the sign-flip test, so that p-values below LEVEL / rows exist
 
@@ -120,7 +122,7 @@ def read_baseline(path: Path) -> dict[str, Any]:
         ZooError: missing or damaged.
     """
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(read_regular(path, _LARGEST))
         tables: dict[str, Any] = content["tables"]
         for kept in tables.values():
             for row in kept["rows"].values():
@@ -128,7 +130,7 @@ def read_baseline(path: Path) -> dict[str, Any]:
                     _unpacked(text, kept["test"])
     except FileNotFoundError:
         raise ZooError(f"there is no baseline {path}: write one with --update {path}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ZooError(f"baseline {path} cannot be read ({error!r:.200})") from error
     return content if isinstance(content, dict) else {}
 

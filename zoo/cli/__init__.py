@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 import warnings
-from typing import TextIO
+from collections.abc import Mapping
+from typing import Any, TextIO
 
 import click
 
@@ -115,7 +116,7 @@ def _run() -> int:
         if isinstance(error, OSError) and error.strerror and error.filename is not None:
             _fail(f"{os.fsdecode(error.filename)} cannot be used ({error.strerror})")
         elif _is_meant_for_users(error):
-            _fail(_stopped(str(error), error))
+            _fail(_stopped(str(error), error), getattr(error, "details", {}))
         else:
             raise
         return 2
@@ -138,13 +139,13 @@ def _usage(error: click.ClickException) -> str:
     return f"{text}: see `{context.command_path} --help`" if context else text
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, details: Mapping[str, Any] = ZooError.details) -> None:
     """Show an error; with --json, as JSON on standard output as well."""
     _tell(f"error: {message}")
     if "--json" in sys.argv[1:] or "--format=json" in sys.argv[1:]:
         from zoo.runs import to_json
 
-        print(to_json({"error": message}))
+        print(to_json({"error": message, **details}))
 
 
 def _show_warning(

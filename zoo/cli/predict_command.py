@@ -56,8 +56,7 @@ def command(
     try:
         found = zoo.predict(run, images, runs_dir=runs_dir, progress=progress)
     except NoUsableImageError as error:
-        if form == "json":
-            print_json(_record([], error.bad, error.hidden))
+        error.details = _record([], error.bad, error.hidden)
         _name_bad(error.bad)
         raise
     _PRINTERS[form](found, min(top, len(found.classes)))

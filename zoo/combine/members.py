@@ -83,7 +83,8 @@ def open_members(names: Sequence[str | Path | Run], folder: str | Path | None = 
             raise ZooError(f"two members are called {run.name!r}: rename the folder of one of them")
     for run in runs[1:]:
         _check_same_data(runs[0], run)
-    split = "oof" if all([run.has("predictions/oof.npz") for run in runs]) else "val"
+    have = [run.has("predictions/oof.npz") for run in runs]  # each one says if it lost its own
+    split = "oof" if all(have) else "val"
     tables = [run.predictions(split) for run in runs]
     return Members(runs, split, align(tables, [run.name for run in runs]))
 

@@ -13,13 +13,14 @@ from typing import Any, TypedDict
 
 import backbones
 from backbones import Spec
+from zoo.config_files import read_config
 from zoo.data import builtin
 from zoo.data.dataset import default_source
 from zoo.errors import ZooError
 from zoo.keras_setup import import_keras
 from zoo.paths import user_path
 from zoo.progress import Progress
-from zoo.settings import Settings, check, read_config
+from zoo.settings import Settings, check
 from zoo.train.rates import DEFAULT_RATES
 
 # few, because the fitted head is a good start; from scratch there is none

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.config_files import read_file
 from zoo.errors import ZooError
 from zoo.overrides import checked_value
-from zoo.settings import check, read_file
+from zoo.settings import check
 from zoo.tuning.space import Point, known_setting
 
 _MOST = 10_000  # combinations of a grid

@@ -176,7 +176,7 @@ def _checked(given: Settings) -> ResolvedPlan:
 
 
 def _config_names(config: str | Path | None) -> set[str]:
-    from zoo.settings import read_config
+    from zoo.config_files import read_config
 
     return set(read_config(Path(config))) if config else set()
 

@@ -19,6 +19,7 @@ from backbones import source_identity
 from zoo.data.prepare import prepare
 from zoo.errors import ZooError
 from zoo.processes.child import child
+from zoo.records import RecordError, read_text
 from zoo.runs import write_json
 from zoo.settings import Settings
 from zoo.train.arrays import assembled, pieces
@@ -74,11 +75,11 @@ def load_features(context: StudyContext) -> Features:
 def _known(context: StudyContext, key: str) -> Path | None:
     """The file of an earlier command, which spares starting TensorFlow."""
     try:
-        found = json.loads((context.folder / "features.json").read_text("utf-8"))
+        found = json.loads(read_text(context.folder / "features.json"))
         file = Path(found["file"])
         known = found["key"] == key and found["weights"] == _weights(context) and file.is_file()
         return file if known else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (RecordError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

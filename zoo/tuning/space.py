@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import backbones
 from backbones import BackboneError
+from zoo.config_files import read_file
 from zoo.errors import ZooError
 from zoo.overrides import checked_value, known_name
-from zoo.settings import describe, read_file
+from zoo.settings import describe
 from zoo.train.plan import ResolvedPlan, resolve
 
 if TYPE_CHECKING:

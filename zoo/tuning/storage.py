@@ -101,7 +101,7 @@ def _check_journal(path: Path) -> None:
         line = file.readline(_LONGEST_LINE)
     try:
         first = json.loads(line) if line else {"op_code": 0, "worker_id": ""}
-    except ValueError:
+    except (ValueError, RecursionError):
         first = None
     # what every line of a journal holds
     if not isinstance(first, dict) or not {"op_code", "worker_id"} <= first.keys():
