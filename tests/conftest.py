@@ -6,6 +6,7 @@ import functools
 import http.server
 import os
 import random
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # of the processes tha
     os.environ.setdefault(name, "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side already
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+
+# a shell ignores them in what it starts in the background, as nohup does; tests send them to commands
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 hypothesis.settings.register_profile("zoo", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("zoo")

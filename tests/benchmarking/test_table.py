@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 import zoo
 from tests.helpers.ready_cells import SMALL, TINY
-from zoo.benchmarking.result import mean_interval
+from zoo.benchmarking.result import TableRow, mean_interval
 from zoo.benchmarking.tables import markdown, write
 from zoo.benchmarking.terminal import terminal_table
 
@@ -232,3 +232,11 @@ def test_all_files_of_a_table_are_renewed_or_none(table, tmp_path, monkeypatch):
     with pytest.raises(zoo.ZooError, match="the disk is full"):
         write(changed)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_equal_runs_of_several_seeds_have_the_interval_of_one(table):
+    run = next(row for row in table.rows if row.variant == "probe").runs[0]
+    once, thrice = (TableRow("a", "single", runs=dict.fromkeys(range(n), run)) for n in (1, 3))
+    for name, found in thrice.figures.items():
+        assert (found.low, found.high) == (once.figures[name].low, once.figures[name].high)
+        assert (found.over, found.each) == ("images", once.figures[name].each * 3)

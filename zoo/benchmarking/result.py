@@ -28,7 +28,8 @@ class Figure:
     Attributes:
         value: mean over seeds; None if it is not defined.
         low, high: 95% interval.
-        over: what the interval is over: ``seeds``, or ``images`` of a single training run.
+        over: what the interval is over: ``seeds``, or ``images`` of a single training run or of
+            several that predict the same.
         each: of every seed.
         reason: why there is no interval, in words; empty if there is one.
     """
@@ -45,11 +46,12 @@ def figure(name: str, runs: Sequence[Run]) -> Figure:
     """A metric of one or more training runs.
 
     Over seeds, the interval is Student's t of the mean of this recipe on these test images. It does
-    not cover other images, as that of one training run does.
+    not cover other images, as that of one training run does. Where every seed kept the same probe,
+    there is no spread to tell anything by, and the interval is that of one of them.
     """
     entries = [run.metrics["test"][name] for run in runs]
     values = [e["value"] for e in entries]
-    if len(runs) == 1:
+    if len({run.metrics["test"]["log_loss"]["value"] for run in runs}) == 1:
         only = entries[0]
         why = only.get("reason", "")
         return Figure(only["value"], only["low"], only["high"], "images", tuple(values), why)

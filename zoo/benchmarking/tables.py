@@ -186,7 +186,10 @@ def _intervals(table: Table) -> str:
         if table.origin["seeds"] > 1:
             probes = [row.variant == "probe" for row in single]
             why += ["a probe has no randomness"] if any(probes) else []
-            why += [] if all(probes) else ["of other rows, seeds are missing"]
+            alike = [len(row.runs) > 1 for row in single]
+            why += ["or several that predict the same"] * any(alike)
+            known = [p or s for p, s in zip(probes, alike, strict=True)]
+            why += [] if all(known) else ["of other rows, seeds are missing"]
         shown = f" ({'; '.join(why)})" if why else ""
         parts.append(f"† one training run{shown}: 95% interval over test images.")
     return " ".join(parts)
