@@ -28,7 +28,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # of the processes tha
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side already
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
-# a shell ignores them in what it starts in the background, as nohup does; tests send them to commands
+# ignored in what a shell starts in the background, or nohup: tests send them to commands
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
