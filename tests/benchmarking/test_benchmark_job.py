@@ -185,3 +185,18 @@ def test_two_commands_on_one_benchmark_are_told_so(filled, digits_folder, tmp_pa
     with store.locked(), pytest.raises(zoo.ZooError, match="made by another command"):
         zoo.benchmark(["cnn"], digits_folder, **call)
     assert zoo.benchmark(["cnn"], digits_folder, **call).best
+
+
+def test_an_address_with_tls_asks_for_certificates(digits_folder, tmp_path):
+    import dask
+    import distributed  # noqa: F401 - sets the defaults
+
+    call = {"backend": "dask", "address": "tls://127.0.0.1:9", "runs_dir": tmp_path / "runs"}
+    with pytest.raises(zoo.ZooError, match="no certificates configured"):
+        zoo.benchmark(["cnn"], digits_folder, seeds=1, **call)
+    files = dict.fromkeys(("ca-file", "client.cert", "client.key"), "/no/such.pem")
+    with (
+        dask.config.set({f"distributed.comm.tls.{name}": file for name, file in files.items()}),
+        pytest.raises(zoo.ZooError, match="no Dask scheduler at"),
+    ):
+        zoo.benchmark(["cnn"], digits_folder, seeds=1, **call)

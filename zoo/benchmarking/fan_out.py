@@ -83,7 +83,10 @@ class JobRunner:
         except ImportError:
             raise ZooError(f"--backend dask needs Dask: {install_hint('dask')}") from None
         try:
+            _check_tls(self.address or "")
             client = Client(self.address, timeout=_CONNECT, set_as_default=False)
+        except ZooError:
+            raise
         except (OSError, ValueError, TimeoutError) as error:
             raise ZooError(
                 f"there is no Dask scheduler at {self.address} ({error!s:.200}): start one "
@@ -91,6 +94,25 @@ class JobRunner:
             ) from error
         with client, parallel_config(backend="dask", client=client):
             yield -1
+
+
+def _check_tls(address: str) -> None:
+    """Certificates come from Dask's own configuration; without them its client fails at random.
+
+    Raises:
+        ZooError: the address asks for TLS, and none are configured.
+        OSError: a configured one cannot be read.
+    """
+    from distributed.security import Security
+
+    if not address.startswith("tls:"):
+        return
+    if Security().get_connection_args("client")["ssl_context"] is None:
+        raise ZooError(
+            f"{address} asks for TLS, and Dask has no certificates configured: set "
+            f"distributed.comm.tls in Dask's configuration (https://distributed.dask.org/en/latest/"
+            f"tls.html)"
+        )
 
 
 def run_job(job: Job, owner: Mapping[str, Any], threads: int) -> Answer:
