@@ -49,7 +49,7 @@ def make_member(folder: Path, name: str, seed: int, rows: int, classes: int) -> 
         "classes": [f"class {i:03d}" for i in range(classes)],
         "data": {**about, "root": str(folder)},
         "network": {"ms_per_image": 10.0},
-        "kept": [{}],
+        "kept": [{"stage": "finetune", "best_epoch": 1, "temperature": 1.0}],
         "seconds": {"total": 0.0},
     }
     with RunWriter(name, folder) as writer:
