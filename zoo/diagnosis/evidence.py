@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SEED = 0  # of every draw, so that a diagnosis repeats
 USUAL_L2 = 1e-2  # the head's penalty if the run had no probe to choose one
-_FOLDS = 5  # of linear heads
+FOLDS = 5  # of linear heads
 _TRAIN_SAMPLE = 1000  # training images that are predicted
 
 
@@ -162,6 +162,7 @@ class Evidence:
         weights: np.ndarray | None = None,
         features: Table | None = None,
         l2: float | None = None,
+        groups: np.ndarray | None = None,
     ) -> np.ndarray:
         """Out-of-fold probabilities of a linear head.
 
@@ -170,6 +171,7 @@ class Evidence:
             weights: of shape (m,), weight of each sample in fitting.
             features: float32 of shape (n, d) to fit it on; the run's own if None.
             l2: its penalty; the run's own if None.
+            groups: int64 of shape (m,), of images that are in one fold; the data set's if None.
 
         Returns:
             float32 of shape (m, k).
@@ -185,8 +187,10 @@ class Evidence:
             raise ZooError("a network trained from scratch has no frozen features")
         x, classes = features[self.not_test], len(self.catalog.classes)
         result = np.zeros((len(self.not_test), classes), np.float32)
-        parts = folds(labels, self.dataset.groups[self.not_test], _FOLDS, SEED)
-        with self._progress.step("probe", _FOLDS) as advance:
+        if groups is None:
+            groups = self.dataset.groups[self.not_test]
+        parts = folds(labels, groups, FOLDS, SEED)
+        with self._progress.step("probe", FOLDS) as advance:
             for rest, held in parts:
                 head = fit_head(
                     x[rest],
@@ -210,8 +214,21 @@ class Evidence:
         """:meth:`cross_probed` with the labels as given."""
         return self.cross_probed(self.catalog.labels[self.not_test])
 
-    def table(self, rows: np.ndarray, probabilities: np.ndarray, split: str) -> PredictionTable:
-        """Predictions of rows of the catalog, to be compared with those of the run."""
+    def table(
+        self,
+        rows: np.ndarray,
+        probabilities: np.ndarray,
+        split: str,
+        groups: np.ndarray | None = None,
+    ) -> PredictionTable:
+        """Predictions of rows of the catalog, to be compared with those of the run.
+
+        Args:
+            rows: int64 of shape (m,).
+            probabilities: of shape (m, k).
+            split: that they are of.
+            groups: int64 of shape (m,); the data set's if None.
+        """
         return PredictionTable(
             ids=np.array([self.catalog.ids[i] for i in rows], dtype=np.str_),
             labels=self.catalog.labels[rows],
@@ -219,7 +236,7 @@ class Evidence:
             classes=np.array(self.catalog.classes, dtype=np.str_),
             split=split,
             fingerprint=self.catalog.fingerprint(),
-            groups=self.dataset.groups[rows],
+            groups=self.dataset.groups[rows] if groups is None else groups,
         )
 
     @cached_property

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.deprecated import renamed_parameters
+from zoo.diagnosis.altered_copies import check_altered_copies
 from zoo.diagnosis.backbone_comparison import check_backbones, checked
 from zoo.diagnosis.classes import check_balance, check_pairs
 from zoo.diagnosis.evidence import Evidence
@@ -16,6 +17,7 @@ from zoo.diagnosis.images import check_drift, check_files, check_leaks, check_sh
 from zoo.diagnosis.inputs import check_input
 from zoo.diagnosis.labels import check_labels
 from zoo.diagnosis.learning_curve import check_capacity
+from zoo.diagnosis.name_groups import check_name_groups
 from zoo.diagnosis.overfitting import check_fit
 from zoo.diagnosis.range_test import check_range
 from zoo.diagnosis.sharpness import check_sharpness
@@ -30,6 +32,8 @@ CHECKS: tuple[Callable[[Evidence], Outcome], ...] = (
     check_sharpness,
     check_input,
     check_leaks,
+    check_altered_copies,
+    check_name_groups,
     check_labels,
     check_pairs,
     check_balance,
