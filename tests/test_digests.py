@@ -54,7 +54,7 @@ def test_a_run_as_it_was_written_has_no_differences_and_no_warnings(runs):
             assert run.record
             assert run.metrics
             assert len(run.predictions("test"))
-            assert run.history or name == "both"
+            assert run.epochs or name == "both"
 
 
 def flip(content: bytes) -> bytes:
@@ -65,7 +65,7 @@ def flip(content: bytes) -> bytes:
 READERS = {
     "metrics.json": lambda run: run.metrics,
     "run.json": lambda run: run.record,
-    "history.csv": lambda run: run.history,
+    "history.csv": lambda run: run.epochs,
     "predictions/test.npz": lambda run: run.predictions("test"),
     "model.keras": lambda run: run.model,
 }
@@ -154,7 +154,7 @@ def test_a_damaged_history_is_refused_by_name(runs, damage):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ChangedFileWarning)
         with pytest.raises(RecordError, match=r"history\.csv is damaged"):
-            _ = Run(runs / "m").history
+            _ = Run(runs / "m").epochs
     for command in (["diagnose", "m", "--no-report"], ["report", "m"]):
         result = CliRunner().invoke(cli, [*command, "--runs-dir", str(runs)])
         assert isinstance(result.exception, RecordError), result.output

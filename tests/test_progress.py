@@ -49,3 +49,37 @@ def test_former_names_warn(old, new):
 def test_unknown_name():
     with pytest.raises(AttributeError, match="no attribute 'Bar'"):
         progress.Bar  # noqa: B018
+
+
+def test_a_notebook_gets_a_bar_of_its_own():
+    display = pytest.importorskip("IPython.utils.capture")
+    from IPython.core.interactiveshell import InteractiveShell
+
+    InteractiveShell.instance()
+    try:
+        with (
+            display.capture_output() as captured,
+            progress.NotebookProgress().step("<b>decode", total=4) as advance,
+        ):
+            advance(1)
+            advance(3, note="cat & dog")
+    finally:
+        InteractiveShell.clear_instance()
+    first, last = (output.data["text/html"] for output in captured.outputs)
+    assert "&lt;b&gt;decode 0/4" in first
+    assert "&lt;b&gt;decode 4/4" in last
+    assert 'value="4" max="4"' in last
+    assert "cat &amp; dog" in last
+
+
+def test_scripts_stay_silent():
+    assert not progress.in_notebook()
+    assert type(progress.for_python()) is progress.Progress
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(3.6, "4 s"), (130, "2 min 10 s"), (11100, "3 h 5 min"), (200000, "2 days")],
+)
+def test_durations(seconds, text):
+    assert progress.duration(seconds) == text

@@ -15,17 +15,8 @@ from hypothesis import strategies as st
 import zoo
 from ensembles import EnsembleError, PredictionTable
 from zoo.errors import DiskError, ZooError
-from zoo.runs import (
-    Run,
-    RunWriter,
-    check_name,
-    finished,
-    free_name,
-    open_run,
-    unfinished,
-    unfinished_record,
-    write_json,
-)
+from zoo.run_names import check_name, free_name
+from zoo.runs import Run, RunWriter, finished, open_run, unfinished, unfinished_record, write_json
 
 ROOT = Path(zoo.__file__).parents[1]
 RECORD = {
@@ -78,7 +69,7 @@ def test_a_run_appears_under_its_name_when_it_is_complete(folder):
     assert run.path == folder / "cnn-1"
     assert run.name == "cnn-1"
     assert (run.settings, run.classes) == (RECORD["settings"], RECORD["classes"])
-    assert repr(run) == f"Run({str(folder / 'cnn-1')!r})"
+    assert repr(run) == f"Run({str(folder / 'cnn-1')!r}, damaged)"  # it has no metrics
 
 
 # what happens, whether there is a record and a checkpoint then, and whether it can be gone on with

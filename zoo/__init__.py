@@ -2,8 +2,10 @@
 
     run = zoo.finetune("efficientnet", data="photos/")
     run.metrics["test"]["accuracy"]
-    zoo.ensemble([run, "another-run"])
-    zoo.predict(run, ["new.jpg"])
+    zoo.ensemble(run, "another-run")
+    run.predict("new.jpg").labels
+
+``zoo.runs()`` and ``zoo.list()`` say what there is, ``zoo.load(name)`` opens a run.
 
 Importing this package imports neither TensorFlow nor Keras; training and predicting do.
 """
@@ -14,12 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ZooError
 from zoo.runs import Run, open_run
+from zoo.runs import open_run as load
+
+# hides the module of this name, which `from zoo.runs import ...` still finds
+from zoo.listing import runs  # isort: skip
 
 if TYPE_CHECKING:
     from zoo.benchmarking.job import benchmark
     from zoo.combine.job import ensemble
     from zoo.diagnosis.job import Diagnosis, diagnose
-    from zoo.evaluate.predict import Prediction, predict
+    from zoo.estimator import ImageClassifier
+    from zoo.evaluate.predict import ImagePrediction, Prediction, predict
+    from zoo.listing import backbones_list as list
     from zoo.reporting.job import report
     from zoo.train.job import finetune
     from zoo.tuning.job import sweep, tune
@@ -27,6 +35,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Diagnosis",
+    "ImageClassifier",
+    "ImagePrediction",
     "Prediction",
     "Run",
     "ZooError",
@@ -34,25 +44,33 @@ __all__ = [
     "diagnose",
     "ensemble",
     "finetune",
+    "list",
+    "load",
     "open_run",
     "predict",
     "report",
+    "runs",
     "sweep",
     "tune",
 ]
 
+# name to its module, and its name there where that is another one
 _LAZY = {
     "Diagnosis": "zoo.diagnosis.job",
+    "ImageClassifier": "zoo.estimator",
+    "ImagePrediction": "zoo.evaluate.predict",
+    "Prediction": "zoo.evaluate.predict",
     "benchmark": "zoo.benchmarking.job",
     "diagnose": "zoo.diagnosis.job",
     "ensemble": "zoo.combine.job",
     "finetune": "zoo.train.job",
+    "list": "zoo.listing",
     "predict": "zoo.evaluate.predict",
     "report": "zoo.reporting.job",
     "sweep": "zoo.tuning.job",
     "tune": "zoo.tuning.job",
-    "Prediction": "zoo.evaluate.predict",
 }
+_ELSEWHERE = {"list": "backbones_list"}
 
 
 def __getattr__(name: str) -> Any:
@@ -60,8 +78,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    return getattr(importlib.import_module(_LAZY[name]), _ELSEWHERE.get(name, name))
 
 
-def __dir__() -> list[str]:
+def __dir__() -> Any:
     return sorted([*globals(), *_LAZY])

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from zoo.frames import data_frame
 from zoo.records import RecordError, read_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = (
     "fold",
@@ -49,3 +55,15 @@ def read_history(path: Path) -> dict[int, Epochs]:
             raise
         raise RecordError(f"{path} is damaged: {error}; train the run again") from error
     return found
+
+
+def history_frame(epochs: Mapping[int, Epochs]) -> pd.DataFrame:
+    """One row per epoch of each fold; what is not known of an epoch is NaN.
+
+    Raises:
+        ZooError: pandas is not installed.
+    """
+    rows = [row for fold in epochs.values() for row in fold]
+    columns = {name: [row.get(name, float("nan")) for row in rows] for name in COLUMNS}
+    frame = data_frame(columns)
+    return frame.astype({"fold": int, "epoch": int})

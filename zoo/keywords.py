@@ -5,7 +5,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable
+from itertools import groupby
+from typing import Any, Literal, TypedDict, TypeVar
+
+from zoo.settings import PAIR, Option, describe
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class SharedSettings(TypedDict, total=False):
@@ -60,3 +68,68 @@ class TrainingSettings(SharedSettings, total=False):
     """What a training run of its own can be told besides."""
 
     refit: bool
+
+
+_KINDS = {int: "whole number", float: "number", str: "text", bool: "True or False"}
+_GROUPS = ("data", "backbone", "training", "regularization", "augmentation", "evaluation")
+
+
+def with_settings(*left_out: str) -> Callable[[F], F]:
+    """Decorator: `help` and editors show every setting with its default, range and meaning.
+
+    The function takes them as ``**settings``; what is shown comes from the table of settings.
+
+    Args:
+        left_out: settings that the function has as parameters of its own, or does not take.
+    """
+
+    def decorate(function: F) -> F:
+        options = [o for o in describe().values() if o.name not in {"data", *left_out}]
+        function.__doc__ = (
+            f"{inspect.getdoc(function) or 'See the class.'}\n\n{settings_text(options)}\n"
+        )
+        function.__signature__ = signature_with(function, options)  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
+def signature_with(function: Callable[..., Any], options: Iterable[Option]) -> inspect.Signature:
+    """The function's signature, with a keyword for each setting in place of ``**settings``."""
+    signature = inspect.signature(function)
+    hints = TrainingSettings.__annotations__
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    added = [
+        inspect.Parameter(o.name, keyword, default=o.default, annotation=_hint(hints[o.name]))
+        for o in options
+    ]
+    return signature.replace(parameters=[*own, *added])
+
+
+def _hint(annotation: Any) -> str:
+    return str(getattr(annotation, "__forward_arg__", annotation))
+
+
+def settings_text(options: Iterable[Option]) -> str:
+    """A docstring's section on settings, in groups."""
+    ordered = sorted(options, key=lambda option: _GROUPS.index(option.group))
+    lines = ["Settings:"]
+    for group, members in groupby(ordered, key=lambda option: option.group):
+        lines.append(f"    {group}:")
+        for option in members:
+            text = f"{option.name} ({_limits(option)}): {option.help}."
+            lines += textwrap.wrap(
+                text, 88, initial_indent=" " * 8, subsequent_indent=" " * 12, break_on_hyphens=False
+            )
+    return "\n".join(lines)
+
+
+def _limits(option: Option) -> str:
+    kind = "two numbers" if option.type == PAIR else _KINDS[option.type]
+    if option.choices:
+        kind = option.range()
+    elif option.range():
+        kind = f"{kind}, {option.range()}"
+    default = (option.auto and f"None: {option.auto}") or repr(option.default)
+    return f"{kind}; default {default}"

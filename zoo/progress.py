@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 
 from zoo.escape import printable
 
 Advance = Callable[..., None]
+_REFRESH = 0.2  # seconds between two pictures of a bar in a notebook
 
 
 class Progress:
@@ -67,6 +69,69 @@ class BarProgress(LogProgress):
 def for_terminal() -> Progress:
     """Bars where a person watches standard error, lines elsewhere."""
     return BarProgress() if sys.stderr.isatty() else LogProgress()
+
+
+class NotebookProgress(Progress):
+    """A bar below the cell for each step, for Jupyter, Colab and editors that show notebooks."""
+
+    @contextlib.contextmanager
+    def step(self, name: str, total: int) -> Iterator[Advance]:
+        """See :class:`Progress`."""
+        from IPython.display import HTML, display
+
+        started = shown = time.monotonic()
+        done, remark = 0, ""
+        handle = display(HTML(_bar(name, 0, total, 0.0, "")), display_id=True)
+
+        def advance(count: int = 1, note: str = "") -> None:
+            nonlocal done, remark, shown
+            done, remark, now = done + count, note or remark, time.monotonic()
+            if now - shown >= _REFRESH or done >= total:
+                shown = now
+                handle.update(HTML(_bar(name, done, total, now - started, remark)))
+
+        yield advance
+
+    def say(self, text: str) -> None:
+        """Print the line below the cell."""
+        print(printable(text))
+
+
+def _bar(name: str, done: int, total: int, seconds: float, note: str) -> str:
+    from markupsafe import escape
+
+    left = ""
+    if done >= total:
+        left = f"{duration(seconds)}"
+    elif done:
+        left = f"{duration(seconds * (total - done) / done)} left"
+    label = f"{escape(name)} {done}/{total}"
+    bar = f'<progress value="{done}" max="{max(total, 1)}" aria-label="{label}"></progress>'
+    return f"<div>{label} {bar} {left} {escape(note)}</div>"
+
+
+def duration(seconds: float) -> str:
+    """``4 s``, ``2 min 10 s``, ``3 h 5 min``, ``2 days``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} days"
+
+
+def in_notebook() -> bool:
+    """Whether this runs in the kernel of a notebook rather than in a terminal or script."""
+    module = sys.modules.get("IPython")
+    shell = module.get_ipython() if module else None
+    return getattr(shell, "kernel", None) is not None
+
+
+def for_python() -> Progress:
+    """What the Python calls show if nothing is said: bars in a notebook, else nothing."""
+    return NotebookProgress() if in_notebook() else Progress()
 
 
 _RENAMED = {"Silent": Progress, "Lines": LogProgress, "Bars": BarProgress}  # for one version

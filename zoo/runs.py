@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import platform
-import re
 import shlex
 import shutil
 import stat
@@ -25,7 +24,7 @@ from zoo.digests import NAME as DIGESTS
 from zoo.digests import checked, is_there, write_digests
 from zoo.errors import DiskError, ZooError, disk_errors, nearest, read_errors
 from zoo.escape import escaped_json
-from zoo.history import Epochs, read_history
+from zoo.history import Epochs, history_frame, read_history
 from zoo.origin import versions
 from zoo.paths import (
     MARK,
@@ -47,13 +46,16 @@ from zoo.records import (
     read_record,
     read_text,
 )
+from zoo.run_names import check_name, is_run_name
+from zoo.run_text import run_html, run_text
 
 if TYPE_CHECKING:
     import keras
+    import pandas as pd
 
     from ensembles import PredictionTable
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+    from zoo.evaluate.predict import Prediction
+    from zoo.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -154,8 +156,20 @@ class Run:
         """
         return read_record(self.file("metrics.json"), Metrics)
 
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row per epoch: fold, losses, accuracies, learning rate, seconds.
+
+        Folds are numbered from 1; a training of its own, or a refit, is fold 0. Empty if there was
+        no training but a probe's, and of an ensemble.
+
+        Raises:
+            ZooError: damaged, or pandas is not installed.
+        """
+        return history_frame(self.epochs)
+
     @cached_property
-    def history(self) -> dict[int, Epochs]:
+    def epochs(self) -> dict[int, Epochs]:
         """Fold to its epochs, from ``history.csv``; none if there was no training but a probe's.
 
         Raises:
@@ -217,8 +231,23 @@ class Run:
             )
         return load_model(self.file("model.keras"))
 
+    def predict(self, images: Any, *, progress: Progress | None = None) -> Prediction:
+        """What it says of new images, see :func:`zoo.predict`."""
+        from zoo.evaluate.predict import predict
+
+        return predict(self, images, progress=progress)
+
+    def report(self, output: str | Path | None = None) -> Path:
+        """Write its report as one HTML file, see :func:`zoo.report`."""
+        from zoo.reporting.job import report
+
+        return report(self, output=output)
+
     def __repr__(self) -> str:
-        return f"Run({str(self.path)!r})"
+        return run_text(self)
+
+    def _repr_html_(self) -> str:
+        return run_html(self)
 
 
 def environment() -> dict[str, Any]:
@@ -245,7 +274,7 @@ def finished(folder: str | Path | None = None) -> list[Run]:
     root = runs_dir(folder)
     with read_errors(root):
         paths = sorted(root.iterdir()) if root.is_dir() else []
-    return [Run(p) for p in paths if _NAME.fullmatch(p.name) and _is_run(p)]
+    return [Run(p) for p in paths if is_run_name(p.name) and _is_run(p)]
 
 
 def _is_run(path: Path) -> bool:
@@ -329,35 +358,6 @@ def open_run(name: str | Path, folder: str | Path | None = None) -> Run:
         )
     hint = nearest(str(name), [run.name for run in finished(folder)])
     raise ZooError(f"there is no run {str(name)!r} in {runs_dir(folder)}: {hint}")
-
-
-def check_name(name: str) -> str:
-    """The name, if it can be a run's.
-
-    Raises:
-        ZooError: it cannot be a plain file name.
-    """
-    if not _NAME.fullmatch(name):
-        raise ZooError(
-            f"{name!r} cannot name a run: use letters, digits, '.', '_' and '-', first a letter "
-            f"or digit, at most 100"
-        )
-    return name
-
-
-def plain_name(text: str, most: int = 90) -> str:
-    """What of a text can begin a run's name; empty if nothing can."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:most].strip("-._")
-
-
-def free_name(stem: str, folder: str | Path | None = None) -> str:
-    """``stem-1``, or with the first number that neither a run nor an unfinished one has."""
-    root = runs_dir(folder)
-    stem = plain_name(stem) or "run"
-    number = 1
-    while (root / f"{stem}-{number}").exists() or (root / f".{stem}-{number}.partial").exists():
-        number += 1
-    return f"{stem}-{number}"
 
 
 class RunWriter:

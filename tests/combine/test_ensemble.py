@@ -13,6 +13,7 @@ from zoo.combine.decide import CHOICES
 from zoo.errors import ZooError
 from zoo.evaluate.metrics import value
 from zoo.paths import mark
+from zoo.runs import unfinished
 
 STORED = [method for method in CHOICES if method != "soup"]
 
@@ -228,7 +229,7 @@ def test_what_a_kill_left_behind_is_cleared(three, tmp_path, left):
     path.parent.mkdir(parents=True)
     mark(tmp_path / "runs" / ".e.partial")
     path.write_text('{"kind": "ensemble", "settings": {}}')
-    assert zoo.runs.unfinished() == []
+    assert unfinished() == []
     run = zoo.ensemble(three, "soft", name="e")
     assert sorted(p.name for p in (run.path / "members").iterdir()) == ["a", "b", "c"]
 

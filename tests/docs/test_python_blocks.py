@@ -16,8 +16,14 @@ SMALL = {
     '"efficientnet"': '"cnn"',
     'data="photos/"': 'data="photos/", size=16, filters=4',
     "epochs=8": "epochs=1",
+    "test_fraction=0.05": "test_fraction=0.1, size=16, filters=4",
 }
-PAGES = ("README.md", "docs/guides/training.md", "docs/guides/ensembling.md")
+PAGES = (
+    "README.md",
+    "docs/guides/training.md",
+    "docs/guides/python.md",
+    "docs/guides/ensembling.md",
+)
 CLASSES = {"cat": 0, "dog": 1, "fox": 4}
 
 
@@ -36,6 +42,7 @@ def photos_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_python_blocks_run(page: str, photos_folder: Path) -> None:
+    names = {"__name__": "__main__"}  # a block goes on where the one above it ended
     ran = 0
     for block in blocks(ROOT / page):
         if block.language != "python":
@@ -43,6 +50,6 @@ def test_python_blocks_run(page: str, photos_folder: Path) -> None:
         code = block.code
         for shown, small in SMALL.items():
             code = code.replace(shown, small)
-        exec(compile(code, block.page, "exec"), {"__name__": "__main__"})
+        exec(compile(code, block.page, "exec"), names)
         ran += 1
     assert ran

@@ -14,7 +14,7 @@ from tests.helpers.checked_html import Page
 from tests.helpers.named_digits import CLASSES
 from zoo.cli import cli
 from zoo.evaluate.tables import write_tables
-from zoo.runs import Run, write_json
+from zoo.runs import Run, finished, write_json
 
 
 def seen(path):
@@ -85,8 +85,8 @@ def test_an_ensemble_shows_its_members(trained):
     found = seen(path)
     for words in ("Members", "first", "second", "plain mean of all members", "best of them"):
         assert words in found.words
-    assert "both" in [run.name for run in zoo.runs.finished(both.path.parent)]
-    assert "reports" not in [run.name for run in zoo.runs.finished(both.path.parent)]
+    assert "both" in [run.name for run in finished(both.path.parent)]
+    assert "reports" not in [run.name for run in finished(both.path.parent)]
 
 
 def test_images_that_moved_leave_a_page_without_pictures(copied, tmp_path):

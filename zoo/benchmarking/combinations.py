@@ -14,7 +14,7 @@ from zoo.benchmarking.plan import TUNED, Cell, short_hash
 from zoo.combine.job import ensemble
 from zoo.errors import ZooError
 from zoo.progress import Progress
-from zoo.runs import plain_name
+from zoo.run_names import plain_name
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from zoo.data.prepare import prepare
 from zoo.deprecated import renamed_parameters
 from zoo.errors import ZooError, disk_errors
 from zoo.keywords import TrainingSettings
-from zoo.progress import Advance, Progress
-from zoo.runs import check_name, plain_name
+from zoo.progress import Advance, Progress, for_python
+from zoo.run_names import check_name, plain_name
 from zoo.train.job import fetch_weights
 from zoo.train.remarks import data_remarks
 from zoo.words import counted
@@ -73,7 +73,7 @@ def benchmark(
         ZooError, BackboneError: one sentence that says what is wrong; also if all new training
             runs failed, after the table was written.
     """
-    progress = progress or Progress()
+    progress = progress or for_python()
     source = None if data is None else str(data)
     request = Request(
         tuple(backbones),

@@ -14,7 +14,7 @@ from backbones import BackboneError
 from zoo.data.dataset import Dataset
 from zoo.errors import ZooError, nearest
 from zoo.progress import Progress
-from zoo.runs import plain_name
+from zoo.run_names import plain_name
 from zoo.settings import Settings, check, set_words
 from zoo.train.plan import ResolvedPlan, collect_settings, resolve
 

@@ -308,7 +308,7 @@ class _Costs:
 
 
 def _epochs_seconds(run: Run) -> float:
-    return sum(row.get("seconds", 0.0) for rows in run.history.values() for row in rows)
+    return sum(row.get("seconds", 0.0) for rows in run.epochs.values() for row in rows)
 
 
 def _given(run: Run) -> list[str]:

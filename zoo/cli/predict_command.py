@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +13,7 @@ from zoo.cli._common import RunName, echo, print_json, runs_option, table
 from zoo.escape import csv_cell, printable, write_csv
 
 if TYPE_CHECKING:
+    from zoo.evaluate.images import Name
     from zoo.evaluate.predict import Prediction
 
 
@@ -65,7 +65,7 @@ def command(
         echo(_summary(found), err=True)
 
 
-def _name_bad(bad: Mapping[Path, str]) -> None:
+def _name_bad(bad: Mapping[Name, str]) -> None:
     for file, reason in bad.items():
         echo(f"left out {printable(str(file))}: {printable(reason)}", err=True)
 
@@ -118,7 +118,7 @@ def _print_json(found: Prediction, top: int) -> None:
     print_json(_record(images, found.bad, found.hidden))
 
 
-def _record(images: list[dict[str, Any]], bad: Mapping[Path, str], hidden: int) -> dict[str, Any]:
+def _record(images: list[dict[str, Any]], bad: Mapping[Name, str], hidden: int) -> dict[str, Any]:
     return {
         "images": images,
         "bad": [{"image": str(file), "reason": reason} for file, reason in bad.items()],

@@ -27,15 +27,15 @@ from zoo.deprecated import renamed_parameters
 from zoo.errors import ZooError, disk_errors
 from zoo.evaluate.metrics import evaluate
 from zoo.evaluate.tables import write_tables
-from zoo.progress import Progress
-from zoo.runs import Run, RunWriter, environment, free_name, write_json
+from zoo.progress import Progress, for_python
+from zoo.run_names import free_name
+from zoo.runs import Run, RunWriter, environment, write_json
 
 
 @renamed_parameters("min_gain", "runs")
 def ensemble(
-    members: Sequence[str | Path | Run],
+    *members: str | Path | Run | Sequence[str | Path | Run],
     method: str = "auto",
-    *,
     weights: Sequence[float] | None = None,
     calibrate: bool = True,
     tolerance: float | None = None,
@@ -52,7 +52,8 @@ def ensemble(
     ``soup`` and ``measure``.
 
     Args:
-        members: runs, their names or paths; at least two, of the same data and split.
+        *members: runs, their names or paths, or one list of them; at least two, of the same data
+            and split.
         method: ``soft``, ``weighted``, ``greedy``, ``stack``, ``geometric`` or ``vote``, see
             :mod:`ensembles`; ``soup``, see :mod:`zoo.combine.soup`; ``auto`` takes the simplest
             that cross-validation cannot tell from the best, and never one that is worse than the
@@ -64,14 +65,15 @@ def ensemble(
         measure: time the members' networks on this machine, now.
         name: of the run; ``ensemble``, data and a number if None.
         runs_dir: folder of the runs; ``ZOO_RUNS`` or ``./runs`` if None.
-        progress: shows the steps; silent if None.
+        progress: shows the steps; a bar in a notebook, else silent, if None.
 
     Raises:
         ZooError, EnsembleError: one sentence that says what is wrong.
     """
-    started, progress = time.perf_counter(), progress or Progress()
+    started, progress = time.perf_counter(), progress or for_python()
+    named, method = _named(members, method)
     request = Request(method, _numbers(weights), calibrate, tolerance, budget_ms)
-    given = open_members(members, runs_dir)
+    given = open_members(named, runs_dir)
     name = name or free_name(f"ensemble-{given.runs[0].record['data']['name']}", runs_dir)
     if measure:
         given = _measured(given, progress)
@@ -86,6 +88,21 @@ def ensemble(
         record["seconds"] = {"total": round(time.perf_counter() - started, 3)}
         writer.write_record(record)
         return writer.complete()
+
+
+def _named(
+    members: Sequence[str | Path | Run | Sequence[str | Path | Run]], method: str
+) -> tuple[list[str | Path | Run], str]:
+    """The members, given one by one or as a list, which the method may follow."""
+    if len(members) == 2 and isinstance(members[0], list | tuple) and isinstance(members[1], str):
+        method, members = members[1], members[:1]
+    named: list[str | Path | Run] = []
+    for member in members:
+        several = [member] if isinstance(member, str | Path | Run) else member
+        if not isinstance(several, list | tuple):
+            raise ZooError(f"a member must be a run, its name or its path, not {member!r:.60}")
+        named += several
+    return named, method
 
 
 def _numbers(weights: Sequence[float] | None) -> tuple[float, ...] | None:

@@ -11,7 +11,8 @@ import numpy as np
 from ensembles import PredictionTable, align
 from zoo.errors import ZooError
 from zoo.records import DataRecord, RunRecord
-from zoo.runs import Run, check_name, open_run
+from zoo.run_names import check_name
+from zoo.runs import Run, open_run
 
 _SPLIT_SETTINGS = ("split_seed", "val_fraction", "test_fraction", "near_duplicates")
 

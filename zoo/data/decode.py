@@ -40,6 +40,8 @@ from zoo.data.values import (
 
 THUMB = 16  # side of the grey thumbnail that near duplicates are found by
 
+_DEEP_MODES = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}  # Pillow's, of more than 8 bits
+
 MOST_BYTES = 1 << 30  # of one image file: a sparse file may claim more than any memory holds
 
 # tried in this order, by content. Pillow would also run other programs on PostScript, and knows
@@ -156,20 +158,20 @@ def decode(
         return _squared(_load(content, size, scale).image, size, resize)
 
 
-def decode_views(file: Path, views: Iterable[View]) -> dict[View, np.ndarray]:
+def decode_views(source: Path | bytes, views: Iterable[View]) -> dict[View, np.ndarray]:
     """One image in several sizes, each exactly as :func:`decode` gives it.
 
     The file is read once, and decoded once, except where a JPEG's sizes are so far apart that
     libjpeg takes another scale for them.
 
     Args:
-        file: image file.
+        source: image file, or its content.
         views: how it is to be seen.
 
     Raises:
         BadImageError: as :func:`decode`.
     """
-    content = read_file(file)
+    content = source if isinstance(source, bytes) else read_file(source)
     opened: _Opened = {}
     views = tuple(views)
     with _room(content, max((view.size for view in views), default=0)):
@@ -179,6 +181,29 @@ def decode_views(file: Path, views: Iterable[View]) -> dict[View, np.ndarray]:
             )
             for view in views
         }
+
+
+def see(image: Image.Image, views: Iterable[View]) -> dict[View, np.ndarray]:
+    """An opened image in several sizes, as :func:`decode` gives a lossless file of it.
+
+    Args:
+        image: of any mode; what its EXIF data say of its orientation is done.
+        views: how it is to be seen.
+
+    Raises:
+        BadImageError: it cannot be read to its end, or has more bits than 8 in an unknown mode.
+    """
+    try:
+        if not image.width * image.height:
+            raise BadImageError("an image without pixels")
+        if image.mode in _DEEP_MODES:  # the range of its values is found as in a file
+            file = io.BytesIO()
+            image.save(file, "TIFF")
+            return decode_views(file.getvalue(), views)
+        whole = _to_grey_or_rgb(ImageOps.exif_transpose(image))
+    except OSError as error:
+        raise BadImageError(_reason(error)) from None
+    return {view: _squared(whole, view.size, view.resize) for view in views}
 
 
 def upright(file: Path, size: int, scale: Scale = None) -> Image.Image:

@@ -72,7 +72,7 @@ class Evidence:
     @cached_property
     def history(self) -> list[dict[str, float]]:
         """One row per epoch of the only or first training; see ``history.csv``."""
-        return next(iter(self.run.history.values()), [])
+        return next(iter(self.run.epochs.values()), [])
 
     @property
     def kept(self) -> TrainingRecord | None:

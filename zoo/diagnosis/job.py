@@ -24,7 +24,7 @@ from zoo.diagnosis.sharpness import check_sharpness
 from zoo.diagnosis.study import check_study
 from zoo.diagnosis.training_curves import check_settings
 from zoo.diagnosis.verdict import verdict
-from zoo.progress import Progress
+from zoo.progress import Progress, for_python
 from zoo.runs import Run, open_run
 
 CHECKS: tuple[Callable[[Evidence], Outcome], ...] = (
@@ -112,7 +112,7 @@ def diagnose(
             longer those of the run, or weights to compare with that are not on this machine.
         BackboneError: no such backbone to compare with.
     """
-    progress = progress or Progress()
+    progress = progress or for_python()
     evidence = Evidence(run if isinstance(run, Run) else open_run(run, runs_dir), progress)
     checked(backbones, evidence.run.view[0])  # before the work
     found = examine(evidence)

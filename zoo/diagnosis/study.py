@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import NOT_APPLICABLE, Finding, Outcome, outcome, unknown
-from zoo.runs import plain_name
+from zoo.run_names import plain_name
 from zoo.settings import set_words
 
 _COST = 0.02  # of accuracy per setting: a guess, so that findings that were measured come first

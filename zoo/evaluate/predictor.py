@@ -105,6 +105,19 @@ def predictor(run: Run) -> Predictor:
     return Combined([predictor(member) for member in members], columns, ensemble)
 
 
+def views_of(run: Run) -> frozenset[View]:
+    """How the networks of a run see images; loads none of them, and TensorFlow neither.
+
+    Raises:
+        ZooError, EnsembleError: a file of the run is missing or damaged.
+    """
+    if run.combination is None:
+        if not run.has("model.keras"):
+            raise ZooError(f"{run.path / 'model.keras'} is missing: train the run again")
+        return frozenset([View(*run.view, scale_of(run))])
+    return frozenset(view for member in run.members for view in views_of(member))
+
+
 def milliseconds(predict: Predictor) -> float:
     """Wall milliseconds per image on this machine, in full batches, images decoded beforehand."""
     rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from zoo.diagnosis.job import Diagnosis
 from zoo.errors import ZooError, disk_errors
 from zoo.output import check_output, output_place, write_output
 from zoo.pages.render import render
-from zoo.progress import Progress
+from zoo.progress import Progress, for_python
 from zoo.reporting import comparison
 from zoo.reporting.run_page import Page
 from zoo.runs import Run, open_run
@@ -57,12 +57,12 @@ def report(
     opened = [r if isinstance(r, Run) else open_run(r, runs_dir) for r in given]
     opened = [r if r.name else Run(r.path.resolve()) for r in opened]  # given as "."
     target = place(opened, output)
-    silent = progress or Progress()
+    shown = progress or for_python()
     if len(opened) == 1:
-        context = Page(opened[0], diagnosis, diagnose, silent).context()
+        context = Page(opened[0], diagnosis, diagnose, shown).context()
         page = _page("run.html", context)
     else:
-        page = _page("compare.html", comparison.context(opened, silent))
+        page = _page("compare.html", comparison.context(opened, shown))
     write_output(target, page)
     return target
 

@@ -13,7 +13,7 @@ _MOST = 6  # folds that are drawn: more lines cannot be told apart
 
 def training_section(run: Run) -> dict[str, Any]:
     """Charts of loss, accuracy and learning rate by epoch, or a sentence why there are none."""
-    histories = run.history
+    histories = run.epochs
     if not histories:
         probed = run.kind != "ensemble"
         words = "Only the probe was trained: there are no epochs." if probed else ""

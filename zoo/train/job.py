@@ -19,17 +19,11 @@ from zoo.deprecated import renamed_parameters
 from zoo.errors import ZooError, disk_errors
 from zoo.evaluate.predictor import Single, milliseconds
 from zoo.evaluate.tables import write_tables
-from zoo.keywords import TrainingSettings
+from zoo.keywords import TrainingSettings, with_settings
 from zoo.paths import new_file
-from zoo.progress import Progress
-from zoo.runs import (
-    Run,
-    RunWriter,
-    environment,
-    free_name,
-    unfinished,
-    unfinished_record,
-)
+from zoo.progress import Progress, for_python
+from zoo.run_names import free_name
+from zoo.runs import Run, RunWriter, environment, unfinished, unfinished_record
 from zoo.settings import Settings
 from zoo.train.bag import Bag, fold_rows, train_folds
 from zoo.train.inputs import Inputs, Timings, build_backbone, starting_backbone
@@ -39,6 +33,7 @@ from zoo.train.records import write_history, write_tensorboard
 from zoo.train.remarks import data_remarks
 
 
+@with_settings()
 @renamed_parameters("runs")
 def finetune(
     backbone: str | None = None,
@@ -68,8 +63,8 @@ def finetune(
         config: settings from a ``.toml``, ``.yaml`` or ``.json`` file, or a ``run.json``.
         resume: continue the interrupted run of this name, or the last interrupted one.
         study: the search that the settings come from, for the record.
-        progress: shows the steps; silent if None.
-        **settings: see :class:`zoo.settings.Settings`.
+        progress: shows the steps; a bar in a notebook, else silent, if None.
+        **settings: each by its name; what is left out has its default.
 
     Returns:
         The finished run.
@@ -77,7 +72,7 @@ def finetune(
     Raises:
         ZooError, BackboneError, EnsembleError: one sentence that says what is wrong.
     """
-    progress, started = progress or Progress(), time.perf_counter()
+    progress, started = progress or for_python(), time.perf_counter()
     if resume:
         name, resolved = _interrupted(
             name, runs_dir, given_settings(backbone, data, config, settings)

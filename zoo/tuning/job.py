@@ -10,8 +10,8 @@ from typing import Any, Unpack
 
 from zoo.deprecated import renamed_parameters
 from zoo.errors import ZooError, disk_errors
-from zoo.keywords import SharedSettings
-from zoo.progress import Progress
+from zoo.keywords import SharedSettings, with_settings
+from zoo.progress import Progress, for_python
 from zoo.settings import Settings
 from zoo.train.job import fetch_weights
 from zoo.train.plan import ResolvedPlan, collect_settings, resolve
@@ -46,6 +46,7 @@ from zoo.tuning.trial_store import TrialStore
 _PROBE_SHARE = 1 / 3  # of the time, at most
 
 
+@with_settings("folds", "refit")
 @renamed_parameters("probes", "runs")
 def tune(
     backbone: str | None = None,
@@ -90,7 +91,7 @@ def tune(
         top: number of diverse trials to make runs of.
         mlflow: tracking URI, to log trials there as well.
         name: of the study; backbone and data if None.
-        **settings: the same in all trials; see :class:`zoo.settings.Settings`.
+        **settings: the same in all trials, each by its name.
 
     Returns:
         What was found; its folder is ``studies/NAME`` in the folder of the runs.
@@ -98,7 +99,7 @@ def tune(
     Raises:
         ZooError, BackboneError: one sentence that says what is wrong.
     """
-    progress = progress or Progress()
+    progress = progress or for_python()
     request = Request(trials, head_trials, metric, jobs, seconds_of(timeout), prune, top)
     given = collect_settings(backbone, data, config, settings, progress)
     resolved = _checked(given)
@@ -117,6 +118,7 @@ def tune(
     return _finished(session, refit)
 
 
+@with_settings("folds", "refit")
 @renamed_parameters("runs")
 def sweep(
     grid: str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]],
@@ -148,7 +150,7 @@ def sweep(
     Raises:
         ZooError, BackboneError: one sentence that says what is wrong.
     """
-    progress = progress or Progress()
+    progress = progress or for_python()
     points = read_grid(Path(grid)) if isinstance(grid, str | Path) else points_of(grid, "the grid")
     request = Request(None, 0, metric, jobs, seconds_of(timeout), False, top)
     given = collect_settings(

@@ -9,7 +9,8 @@ from typing import Any
 
 import backbones
 from zoo.processes import owner
-from zoo.runs import Run, finished, free_name, unfinished
+from zoo.run_names import free_name
+from zoo.runs import Run, finished, unfinished
 from zoo.settings import describe
 from zoo.train.job import finetune
 from zoo.tuning.context import StudyContext

@@ -18,7 +18,7 @@ from zoo.output import check_output
 from zoo.paths import claim_folder, runs_dir
 from zoo.processes.lock import LockedError, locked
 from zoo.progress import Progress
-from zoo.runs import check_name, plain_name
+from zoo.run_names import check_name, plain_name
 from zoo.settings import Settings
 from zoo.train.plan import ResolvedPlan
 from zoo.train.remarks import data_remarks
