@@ -6,14 +6,17 @@ Code that works calls ``step`` and never asks where its messages go.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from zoo.escape import printable
 
 Advance = Callable[..., None]
+_WIDE, _NARROW = 100, 60  # characters of a line with all of a bar, and with none
 _REFRESH = 0.2  # seconds between two pictures of a bar in a notebook
 
 
@@ -45,17 +48,22 @@ class BarProgress(LogProgress):
         """See :class:`Progress`."""
         from rich import progress as parts
         from rich.console import Console
+        from rich.table import Column
 
+        console = Console(stderr=True)
+        narrow = console.width < _WIDE
+        # the note is what is cut where the line is too long, not the remaining time
+        rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
         columns = (
-            parts.TextColumn("{task.description:<10}", markup=False),
-            parts.BarColumn(24),
-            parts.MofNCompleteColumn(),
-            parts.TimeElapsedColumn(),
-            parts.TextColumn("eta"),
-            parts.TimeRemainingColumn(),
-            parts.TextColumn("{task.fields[note]}", markup=False),
+            parts.TextColumn("{task.description:<10}", markup=False, table_column=_whole()),
+            parts.BarColumn(8 if narrow else 24, table_column=_whole()),
+            parts.MofNCompleteColumn(table_column=_whole()),
+            *([] if narrow else [parts.TimeElapsedColumn(table_column=_whole())]),
+            parts.TextColumn("eta", table_column=_whole()),
+            parts.TimeRemainingColumn(table_column=_whole()),
+            parts.TextColumn("{task.fields[note]}", markup=False, table_column=rest),
         )
-        with parts.Progress(*columns, console=Console(stderr=True)) as bars:
+        with parts.Progress(*columns, console=console, expand=True) as bars:
             task = bars.add_task(name, total=total, note="")
 
             def advance(count: int = 1, note: str = "") -> None:
@@ -66,9 +74,18 @@ class BarProgress(LogProgress):
             yield advance
 
 
+def _whole() -> Any:
+    """A column of a bar that is never cut."""
+    from rich.table import Column
+
+    return Column(no_wrap=True, overflow="crop")
+
+
 def for_terminal() -> Progress:
-    """Bars where a person watches standard error, lines elsewhere."""
-    return BarProgress() if sys.stderr.isatty() else LogProgress()
+    """Bars where a person watches standard error in a window wide enough, lines elsewhere."""
+    if not sys.stderr.isatty() or shutil.get_terminal_size().columns < _NARROW:
+        return LogProgress()
+    return BarProgress()
 
 
 class NotebookProgress(Progress):

@@ -356,6 +356,8 @@ def open_run(name: str | Path, folder: str | Path | None = None) -> Run:
             f"run {str(name)!r} is not finished: continue with "
             f"`zoo finetune --resume --name {name}`"
         )
+    if is_run_name(str(name)) and being_written(str(name), folder):
+        raise ZooError(f"run {str(name)!r} is in training: `zoo show {name}` says how far it is")
     hint = nearest(str(name), [run.name for run in finished(folder)])
     raise ZooError(f"there is no run {str(name)!r} in {runs_dir(folder)}: {hint}")
 

@@ -129,6 +129,9 @@ jobs_option = click.option(
     metavar="J",
     help="Runs at a time on this machine.",
 )
+wide_option = click.option(
+    "--wide", is_flag=True, help="Show all columns, also where the terminal is too narrow."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 
 

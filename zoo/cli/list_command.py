@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli._command import Command
-from zoo.cli._common import echo, json_option, print_json, table
+from zoo.cli._common import echo, json_option, print_json, wide_option
 
 if TYPE_CHECKING:
     from backbones import Published, Spec
@@ -23,8 +23,9 @@ also hub:URL and hub:PATH: any image feature vector of TF Hub"""
 
 @click.command("list", cls=Command)
 @click.option("--family", metavar="F", help="Only this family.")
+@wide_option
 @json_option
-def command(family: str | None, as_json: bool) -> None:
+def command(family: str | None, wide: bool, as_json: bool) -> None:
     """List the backbones: size, cost, input, ImageNet accuracy, licence, weights.
 
     A family's name alone means its default variant, marked with a star. Within a family the
@@ -41,11 +42,19 @@ def command(family: str | None, as_json: bool) -> None:
     if as_json:
         print_json([_record(s) for s in specs])
     else:
-        headers = ["variant", "family", "M params", "G MACs", "px", "top-1", "licence", "weights"]
-        echo(table([*headers, "here"], [_cells(s) for s in specs], right={2, 3, 4, 5}))
+        from zoo.cli._tables import fitted, terminal_width
+
+        cells, width = [_cells(s) for s in specs], terminal_width()
+        echo(fitted(_HEADERS, cells, _IMPORTANT, width=width, wide=wide, right={2, 3, 4, 5}))
         echo(f"\n{_NOTES}")
     for name, problem in backbones.plugin_problems().items():
         echo(f"plug-in {name} could not be loaded: {problem}", err=True)
+
+
+_HEADERS = [
+    *("variant", "family", "M params", "G MACs", "px", "top-1", "licence", "weights", "here")
+]
+_IMPORTANT = (0, 2, 3, 4, 5, 8, 6, 7, 1)
 
 
 def _default_file(spec: Spec) -> Published | None:

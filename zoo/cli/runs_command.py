@@ -7,17 +7,20 @@ from typing import Any
 import click
 
 from zoo.cli._command import Command
-from zoo.cli._common import echo, json_option, print_json, runs_option, table
+from zoo.cli._common import echo, json_option, print_json, runs_option, wide_option
+from zoo.escape import printable
 
 
 @click.command("runs", cls=Command)
 @runs_option
 @click.option("--verify", is_flag=True, help="Name files that changed since a run was written.")
+@wide_option
 @json_option
-def command(runs_dir: str | None, verify: bool, as_json: bool) -> None:
+def command(runs_dir: str | None, verify: bool, wide: bool, as_json: bool) -> None:
     """List the runs: backbone or ensemble, data, test accuracy.
 
-    Interrupted runs are listed last; `zoo finetune --resume --name RUN` continues one.
+    Runs in training and interrupted ones are listed last, with how far they are;
+    `zoo finetune --resume --name RUN` continues an interrupted one.
 
     With --verify, the files of each run are compared with the digests that the run keeps, and the
     exit code is 1 if one was changed or lost.
@@ -27,7 +30,8 @@ def command(runs_dir: str | None, verify: bool, as_json: bool) -> None:
         return
     from zoo import paths
     from zoo.errors import ZooError
-    from zoo.runs import Run, finished, unfinished
+    from zoo.running import in_the_making
+    from zoo.runs import Run, finished
 
     def row(run: Run) -> dict[str, Any]:
         try:
@@ -41,18 +45,27 @@ def command(runs_dir: str | None, verify: bool, as_json: bool) -> None:
         except (ZooError, KeyError) as error:
             return {"name": run.name, "problem": f"damaged: {error}"}
 
-    rows, waiting = [row(run) for run in finished(runs_dir)], unfinished(runs_dir)
+    rows, others = [row(run) for run in finished(runs_dir)], in_the_making(runs_dir)
     if as_json:
-        print_json({"runs": rows, "unfinished": waiting})
+        waiting = [run.name for run in others if not run.is_alive]
+        making = [run.as_record() for run in others]
+        print_json({"runs": rows, "unfinished": waiting, "in_the_making": making})
         return
-    if not rows and not waiting:
+    if not rows and not others:
         echo(f"no runs in {paths.runs_dir(runs_dir)} yet: zoo finetune efficientnet")
         return
     if rows:
-        headers = ["run", "model", "data", "created", "test accuracy", "test log loss"]
-        echo(table(headers, [_cells(r) for r in rows]))
-    for name in waiting:
-        echo(f"unfinished: {name}  (zoo finetune --resume --name {name})")
+        from zoo.cli._tables import fitted, terminal_width
+
+        cells = [_cells(r) for r in rows]
+        echo(fitted(_HEADERS, cells, (0, 4, 1, 2, 5, 3), width=terminal_width(), wide=wide))
+    for run in others:
+        state = "in training" if run.is_alive else "unfinished"
+        resume = f"  ({run.resume})" if run.resume else ""
+        echo(f"{state}: {run.name}, {printable(run.sentence())}{resume}")
+
+
+_HEADERS = ["run", "model", "data", "created", "test accuracy", "test log loss"]
 
 
 def _verify(runs_dir: str | None, as_json: bool) -> None:
