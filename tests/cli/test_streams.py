@@ -95,3 +95,34 @@ def test_a_signal_keeps_the_run_and_names_the_command_that_continues(
     last = said.splitlines()[-1]
     assert last == f"{told}; continue with `zoo finetune --resume --name a --runs-dir '{runs}'`"
     assert (runs / ".a.partial" / "run.json").is_file()
+
+
+_IN_DESTRUCTOR = """
+import gc, signal, time
+from zoo.cli._streams import Stopped, stop_on_signals
+
+class Last:
+    def __del__(self):
+        signal.raise_signal(signal.{name})
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+stop_on_signals()
+try:
+    Last()
+    time.sleep(30)
+except KeyboardInterrupt as error:
+    print(int(getattr(error, "number", signal.SIGINT)))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_in_a_destructor_is_not_lost(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _IN_DESTRUCTOR.format(name=name)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.stdout.strip() == str(int(getattr(signal, name)))
+    assert "Traceback" not in done.stderr

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MEMORY = 1 << 30  # bytes that a command may allocate beyond what importing everything takes
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECONDS = 30.0  # that a command may take
 
 
@@ -92,9 +93,12 @@ def fork(
     begun = time.monotonic()
     sys.stdout.flush()
     sys.stderr.flush()
+    # a signal waits until the child is what it pretends to be
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     child = os.fork()
     if child == 0:
         _be_child(function, folder, out, err)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     with contextlib.suppress(OSError):
         os.setpgid(child, child)  # done on both sides, since either may be first
     status, peak = _wait(child, begun, stop)
@@ -115,9 +119,10 @@ def _be_child(function: Callable[[], int], folder: Path, out: Path, err: Path) -
             os.dup2(opened, descriptor)
             os.close(opened)
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         limit = _data_now() + MEMORY
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -78,11 +78,13 @@ class KillCase:
 
     def _checked(self, outcome: Outcome, place: Place) -> str:
         if "Traceback (most recent" in outcome.err:
-            return f"traceback: {outcome.err.strip().splitlines()[-1][:300]}"
+            return f"traceback: {outcome.err.strip()[-1500:]}"
         if outcome.status == 0:
             return "" if (place.path / "runs/new/run.json").is_file() else "done, and no run"
         if outcome.status == 2 and "no unfinished run" in outcome.err:
             return ""
+        if outcome.status == -getattr(signal, self.signal) and not outcome.err:
+            return ""  # before the command began
         if outcome.status != _STATUS[self.signal]:
             return f"exit status {outcome.status}: {outcome.err[-300:]}"
         return ""

@@ -86,12 +86,16 @@ def main() -> None:
     With ``--json``, the error is printed as JSON on standard output as well.
     """
     warnings.showwarning = _show_warning
-    streams = Streams()
-    stop_on_signals()
-    if sys.platform == "win32":
-        _tell("error: zoo runs on Linux and macOS: on Windows, use it in WSL")
-        sys.exit(2)
-    sys.exit(_run() or streams.status())
+    try:
+        streams = Streams()
+        stop_on_signals()
+        if sys.platform == "win32":
+            _tell("error: zoo runs on Linux and macOS: on Windows, use it in WSL")
+            sys.exit(2)
+        code = _run() or streams.status()
+    except KeyboardInterrupt as error:  # before the command began, or after its end
+        code = _interrupted(error)
+    sys.exit(code)
 
 
 def _run() -> int:
@@ -107,11 +111,7 @@ def _run() -> int:
     except (click.Abort, KeyboardInterrupt) as error:
         # click raises its own from it
         cause = error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else error
-        if isinstance(cause, Stopped):
-            _tell(_stopped(f"stopped by {signal.Signals(cause.number).name}", cause))
-            return 128 + cause.number
-        _tell(_stopped("stopped", cause))
-        return 130
+        return _interrupted(cause)
     except Exception as error:
         if isinstance(error, OSError) and error.strerror and error.filename is not None:
             _fail(f"{os.fsdecode(error.filename)} cannot be used ({error.strerror})")
@@ -120,6 +120,15 @@ def _run() -> int:
         else:
             raise
         return 2
+
+
+def _interrupted(error: BaseException) -> int:
+    """Say what ended the command and what continues it; the exit status."""
+    if isinstance(error, Stopped):
+        _tell(_stopped(f"stopped by {signal.Signals(error.number).name}", error))
+        return 128 + error.number
+    _tell(_stopped("stopped", error))
+    return 130
 
 
 def _stopped(text: str, error: BaseException) -> str:

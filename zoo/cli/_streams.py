@@ -6,8 +6,11 @@ import io
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 from typing import Any, TextIO
+
+_AGAIN = 0.02  # seconds after which a signal is sent again
 
 
 class Stopped(KeyboardInterrupt):
@@ -31,10 +34,23 @@ def stop_on_signals() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _stop)
+    sys.unraisablehook = _stop_again
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
     raise Stopped(number)
+
+
+def _stop_again(ignored: sys.UnraisableHookArgs) -> None:
+    """Send a signal again that came while a destructor ran, where what it raises is ignored."""
+    error = ignored.exc_value
+    if not isinstance(error, KeyboardInterrupt):
+        sys.__unraisablehook__(ignored)
+        return
+    number = error.number if isinstance(error, Stopped) else signal.SIGINT
+    again = threading.Timer(_AGAIN, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
 
 
 class _Tolerant(io.FileIO):
