@@ -52,6 +52,7 @@ format: $(VENV)/.installed
 
 bench: $(VENV)/.installed  ## the tables of benchmarks/
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/errors.py
 	$(BIN)/python benchmarks/stages.py --size 128
 	$(BIN)/python benchmarks/ensemble.py
 	$(BIN)/python benchmarks/faults.py --quick

@@ -3,6 +3,8 @@
 import inspect
 import io
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +198,25 @@ def test_a_turned_pil_image_is_set_upright(made, files):
 def test_what_is_no_image_is_refused_in_a_sentence(given, said, made):
     with pytest.raises(zoo.ZooError, match=said):
         made.predict(given)
+
+
+BEFORE_TENSORFLOW = """
+import sys, zoo
+run = zoo.Run(zoo.runs(sys.argv[1])[0].path)
+for images in (sys.argv[2], [], b"no image", 3):
+    try:
+        run.predict(images)
+    except zoo.ZooError as error:
+        assert not {"tensorflow", "keras"} & set(sys.modules), error
+    else:
+        raise SystemExit("predicted")
+"""
+
+
+def test_no_image_is_refused_before_tensorflow_is_imported(made, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    call = [sys.executable, "-c", BEFORE_TENSORFLOW, str(made.path.parent), str(tmp_path)]
+    subprocess.run(call, check=True, cwd=Path(zoo.__file__).parents[1])
 
 
 def test_reports_are_written_by_the_run(made, tmp_path):

@@ -24,7 +24,9 @@ FINDING = Finding(
 
 
 @pytest.fixture
-def diagnosed(monkeypatch: pytest.MonkeyPatch) -> None:
+def diagnosed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "birds").mkdir(parents=True)
+    (tmp_path / "runs" / "birds" / "run.json").write_text("{}")
     outcomes = (
         Outcome("labels", "found", "two are", (FINDING,)),
         Outcome("fit", "clear", "no gap"),

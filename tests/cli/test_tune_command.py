@@ -1,5 +1,7 @@
 """``zoo tune`` and ``zoo sweep``: bad input, and what they print without training."""
 
+import json
+
 import pytest
 import yaml
 
@@ -44,6 +46,8 @@ def test_the_space_is_printed_as_a_space_file(zoo_command):
     assert space["learning_rate"]["log"]
     _, out, _ = zoo_command("tune", "cnn", "--data", "digits", "--print-space", "--set", "lr=1e-3")
     assert "learning_rate" not in yaml.safe_load(out)
+    _, out, _ = zoo_command("tune", "cnn", "--data", "digits", "--print-space", "--json")
+    assert json.loads(out) == space
 
 
 def test_help_needs_nothing_heavy(zoo_command):

@@ -90,6 +90,11 @@ def command(
       zoo benchmark --data photos/ --backend dask --address tcp://10.0.0.5:8786
     """
     import zoo
+    from backbones import get
+
+    for backbone in backbones or ():
+        if not backbone.startswith("hub:"):
+            get(backbone)  # refused before anything slow is imported
     from zoo.benchmarking.plan import METHODS
     from zoo.overrides import parse_scoped_overrides
 

@@ -80,6 +80,9 @@ def command(
 
     if page is False and output:
         raise click.UsageError("--output is where the page goes, and --no-report writes none")
+    from zoo.runs import open_run
+
+    open_run(run, runs_dir)  # refused before anything slow is imported
     if page is None:
         page = bool(output) or not as_json
     if page:

@@ -89,8 +89,10 @@ def command(
     runs = [name for names in (*named, members or []) for name in names]
     if not runs:
         raise zoo.ZooError("no runs are named: zoo ensemble RUN RUN ... (`zoo runs` lists them)")
+    from zoo.combine.members import matching_runs
+
     run = zoo.ensemble(
-        runs,
+        matching_runs(runs, runs_dir),  # refused before anything slow is imported
         method,
         weights=None if weights is None else _numbers(weights),
         calibrate=calibrate,

@@ -18,6 +18,7 @@ from zoo.cli._common import (
     settings_options,
 )
 from zoo.escape import printable
+from zoo.progress import Progress
 
 if TYPE_CHECKING:
     from zoo.records import RunRecord
@@ -81,6 +82,8 @@ def command(
         return
     import zoo
 
+    if not resume:
+        data = _checked_data(backbone, data, config, settings, progress)
     run = zoo.finetune(
         backbone,
         data,
@@ -97,6 +100,26 @@ def command(
     _print_result(run)
     where = f" --runs-dir {runs_dir}" if runs_dir else ""
     echo(f"next  zoo predict {run.name} IMAGE...{where}")
+
+
+def _checked_data(
+    backbone: str | None,
+    data: str | None,
+    config: str | None,
+    settings: dict[str, Any],
+    progress: Progress,
+) -> str:
+    """What is trained on, after all settings were checked: before anything slow is imported."""
+    import warnings
+
+    from zoo.deprecated import RenamedWarning
+    from zoo.train.plan import collect_settings, resolve
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RenamedWarning)  # the training itself says it
+        collected = collect_settings(backbone, data, config, settings, progress)
+        resolve(collected)
+    return collected.data
 
 
 def _print_result(run: Run) -> None:

@@ -41,7 +41,10 @@ def command(
       zoo report a b c --output comparison.html
     """
     import zoo
+    from zoo.runs import open_run
 
+    for name in names:
+        open_run(name, runs_dir)  # refused before anything slow is imported
     progress = progress_for(as_json)
     path = zoo.report(names, output=output, runs_dir=runs_dir, diagnose=diagnose, progress=progress)
     if as_json:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from zoo.cli._command import Command
-from zoo.cli._common import BackboneName, DataSource, echo, progress_for
+from zoo.cli._common import BackboneName, DataSource, echo, print_json, progress_for
 from zoo.cli._tune import show, study_options
 
 
@@ -28,7 +28,11 @@ from zoo.cli._tune import show, study_options
     help="Heads to try first on frozen features; 0 searches for everything by training.",
 )
 @click.option("--space", metavar="FILE", help="What to search, in place of the backbone's space.")
-@click.option("--print-space", is_flag=True, help="Print the space as YAML, and search nothing.")
+@click.option(
+    "--print-space",
+    is_flag=True,
+    help="Print the space as YAML, or as JSON with --json; search nothing.",
+)
 @click.option(
     "--prune/--no-prune",
     default=True,
@@ -71,7 +75,7 @@ def command(
     if weights:
         given["weights"] = weights
     if print_space:
-        _print_space(backbone, data, options["config"], given)
+        _print_space(backbone, data, options["config"], given, as_json)
         return
     import zoo
 
@@ -81,7 +85,11 @@ def command(
 
 
 def _print_space(
-    backbone: str | None, data: str | None, config: str | None, given: dict[str, Any]
+    backbone: str | None,
+    data: str | None,
+    config: str | None,
+    given: dict[str, Any],
+    as_json: bool,
 ) -> None:
     import yaml
 
@@ -91,4 +99,7 @@ def _print_space(
 
     resolved = resolve(collect_settings(backbone, data, config, given, Progress()))
     space = {n: d.as_data() for n, d in default_space(resolved).items() if n not in given}
+    if as_json:
+        print_json(space)
+        return
     echo(yaml.safe_dump(space, sort_keys=False, default_flow_style=None), nl=False)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ensembles import PredictionTable, align
 from zoo.errors import ZooError
 from zoo.records import DataRecord, RunRecord
 from zoo.run_names import check_name
 from zoo.runs import Run, open_run
+
+if TYPE_CHECKING:
+    from ensembles import PredictionTable
 
 _SPLIT_SETTINGS = ("split_seed", "val_fraction", "test_fraction", "near_duplicates")
 
@@ -52,6 +55,8 @@ class Members:
         Raises:
             EnsembleError: missing, damaged, or not of the same images.
         """
+        from ensembles import align
+
         return align([run.predictions("test") for run in self.runs], self.names)
 
     def only(self, chosen: Sequence[int]) -> Members:
@@ -65,6 +70,21 @@ def open_members(names: Sequence[str | Path | Run], folder: str | Path | None = 
     Raises:
         ZooError: fewer than two, one twice, unknown, unfinished, or of other data or another split.
         EnsembleError: predictions are missing or damaged.
+    """
+    from ensembles import align
+
+    runs = matching_runs(names, folder)
+    have = [run.has("predictions/oof.npz") for run in runs]  # each one says if it lost its own
+    split = "oof" if all(have) else "val"
+    tables = [run.predictions(split) for run in runs]
+    return Members(runs, split, align(tables, [run.name for run in runs]))
+
+
+def matching_runs(names: Sequence[str | Path | Run], folder: str | Path | None = None) -> list[Run]:
+    """Runs that can be combined by what their records say; quick, nothing heavy is imported.
+
+    Raises:
+        ZooError: fewer than two, one twice, unknown, unfinished, or of other data or another split.
     """
     if len(names) < 2:
         given = f"only {str(getattr(names[0], 'name', names[0]))!r}" if names else "none"
@@ -84,10 +104,7 @@ def open_members(names: Sequence[str | Path | Run], folder: str | Path | None = 
             raise ZooError(f"two members are called {run.name!r}: rename the folder of one of them")
     for run in runs[1:]:
         _check_same_data(runs[0], run)
-    have = [run.has("predictions/oof.npz") for run in runs]  # each one says if it lost its own
-    split = "oof" if all(have) else "val"
-    tables = [run.predictions(split) for run in runs]
-    return Members(runs, split, align(tables, [run.name for run in runs]))
+    return runs
 
 
 def _check_same_data(first: Run, other: Run) -> None:

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from zoo.data.decode import THUMB
 from zoo.data.groups import renumbered
@@ -120,6 +118,10 @@ def _join_near(numbers: np.ndarray, thumbs: np.ndarray) -> np.ndarray:
 
 def _joined(numbers: np.ndarray, pairs: list[np.ndarray]) -> np.ndarray:
     """Group numbers after the groups of each pair of images, of shape (2, m), became one."""
+    # takes a fifth of a second, for which no wrong line must wait
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     if not pairs:
         return numbers
     left, right = numbers[np.concatenate(pairs, axis=1)]

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import log_softmax
 from threadpoolctl import threadpool_limits
 
@@ -189,6 +188,9 @@ def _search(
     function: Callable, start: np.ndarray, bounds: list | None = None
 ) -> tuple[np.ndarray, int]:
     """Where the function is lowest, and how often it was asked."""
+    # takes a tenth of a second, for which no wrong line must wait
+    from scipy.optimize import minimize
+
     options = {"maxiter": _MAX_ITERATIONS, "maxcor": 20, "ftol": 1e-7, "gtol": 1e-5}
     found = minimize(function, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return found.x, int(found.nfev)

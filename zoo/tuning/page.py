@@ -57,7 +57,7 @@ def page(study: Study) -> str:
         tiles=_tiles(study) if found else [],
         against=_against(study),
         runs=[_run_link(run, number) for number, run in study.runs.items()],
-        edges=[sentence[0].upper() + sentence[1:] + "." for sentence in study.edges],
+        edges=[f"{sentence}." for sentence in study.edges],
         stages=stages,
     )
 
