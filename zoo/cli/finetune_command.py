@@ -112,6 +112,7 @@ def _checked_data(
     """What is trained on, after all settings were checked: before anything slow is imported."""
     import warnings
 
+    from zoo.data.sources import check_place
     from zoo.deprecated import RenamedWarning
     from zoo.train.plan import collect_settings, resolve
 
@@ -119,6 +120,7 @@ def _checked_data(
         warnings.simplefilter("ignore", RenamedWarning)  # the training itself says it
         collected = collect_settings(backbone, data, config, settings, progress)
         resolve(collected)
+    check_place(collected.data)
     return collected.data
 
 

@@ -93,6 +93,19 @@ def scan(source: str, reading: Reading | None = None) -> Catalog:
     return catalog
 
 
+def check_place(source: str) -> None:
+    """Raise if there is neither a folder nor a manifest; quick, it reads nothing.
+
+    Raises:
+        ZooError: nothing there, or a file that is no manifest.
+    """
+    if source in builtin.SETS or source.startswith("tfds:"):
+        return
+    path = hints.with_manifest(user_path(source))
+    if not path.is_dir() and path.suffix.lower() not in SUFFIXES:
+        _local(source, Reading())
+
+
 def _scan(source: str, reading: Reading) -> Catalog:
     if source in builtin.SETS:
         catalog = builtin.load(source)
