@@ -295,6 +295,18 @@ def unfinished(folder: str | Path | None = None) -> list[str]:
     return [name for _, name in sorted(found, reverse=True)]
 
 
+def last_unfinished(folder: str | Path | None = None) -> str:
+    """Name of the run that was interrupted last.
+
+    Raises:
+        ZooError: there is none.
+    """
+    there = unfinished(folder)
+    if not there:
+        raise ZooError("there is no unfinished run to resume: start one without --resume")
+    return there[0]
+
+
 def _is_resumable(path: Path) -> bool:
     """Whether a training was interrupted here, rather than anything that starts anew."""
     try:

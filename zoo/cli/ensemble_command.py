@@ -91,8 +91,9 @@ def command(
         raise zoo.ZooError("no runs are named: zoo ensemble RUN RUN ... (`zoo runs` lists them)")
     from zoo.combine.members import matching_runs
 
+    opened = matching_runs(runs, runs_dir)  # refused before anything slow is imported
     run = zoo.ensemble(
-        matching_runs(runs, runs_dir),  # refused before anything slow is imported
+        opened,
         method,
         weights=None if weights is None else _numbers(weights),
         calibrate=calibrate,

@@ -71,7 +71,7 @@ def command(
       zoo finetune efficientnet --data photos/ --unfreeze none    # seconds
     """
     progress = progress_for(as_json)
-    from zoo.runs import RunWriter
+    from zoo.runs import RunWriter, last_unfinished
 
     if dry_run and resume:
         raise click.UsageError("--dry-run and --resume exclude each other: give one of them")
@@ -82,7 +82,11 @@ def command(
         return
     import zoo
 
-    if not resume:
+    if resume:
+        name = name or last_unfinished(runs_dir)
+    else:
+        if name:
+            RunWriter(name, runs_dir)  # which refuses a name, and makes nothing yet
         data = _checked_data(backbone, data, config, settings, progress)
     run = zoo.finetune(
         backbone,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -50,6 +51,11 @@ def command(
     given = parse_overrides(pinned)
     if weights:
         given["weights"] = weights
+    from zoo.tuning.grid import read_grid
+    from zoo.tuning.score import check_metric
+
+    check_metric(options["metric"])  # refused before anything slow is imported
+    points = read_grid(Path(grid))
     progress = progress_for(as_json)
-    study = zoo.sweep(grid, backbone, data, progress=progress, **options, **given)
+    study = zoo.sweep(points, backbone, data, progress=progress, **options, **given)
     show(study, as_json)

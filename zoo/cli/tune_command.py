@@ -78,7 +78,9 @@ def command(
         _print_space(backbone, data, options["config"], given, as_json)
         return
     import zoo
+    from zoo.tuning.score import check_metric
 
+    check_metric(options["metric"])  # refused before anything slow is imported
     progress = progress_for(as_json)
     study = zoo.tune(backbone, data, progress=progress, **options, **given)
     show(study, as_json)

@@ -23,7 +23,13 @@ from zoo.keywords import TrainingSettings, with_settings
 from zoo.paths import new_file
 from zoo.progress import Progress, for_python
 from zoo.run_names import free_name
-from zoo.runs import Run, RunWriter, environment, unfinished, unfinished_record
+from zoo.runs import (
+    Run,
+    RunWriter,
+    environment,
+    last_unfinished,
+    unfinished_record,
+)
 from zoo.settings import Settings
 from zoo.train.bag import Bag, fold_rows, train_folds
 from zoo.train.inputs import Inputs, Timings, build_backbone, starting_backbone
@@ -119,10 +125,7 @@ def _interrupted(
     name: str | None, runs_dir: str | Path | None, given: Mapping[str, Any]
 ) -> tuple[str, ResolvedPlan]:
     """Name and settings of the run to continue with."""
-    there = unfinished(runs_dir)
-    if name is None and not there:
-        raise ZooError("there is no unfinished run to resume: start one without --resume")
-    name = name or there[0]
+    name = name or last_unfinished(runs_dir)
     record = unfinished_record(name, runs_dir)
     stored = Settings.of_record(record["settings"], f"unfinished run {name!r}")
     resolved = resolve(stored)
