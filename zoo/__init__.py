@@ -22,6 +22,7 @@ from zoo.runs import open_run as load
 from zoo.listing import runs  # isort: skip
 
 if TYPE_CHECKING:
+    from zoo.automatic.job import auto
     from zoo.benchmarking.job import benchmark
     from zoo.combine.job import ensemble
     from zoo.diagnosis.job import Diagnosis, diagnose
@@ -40,6 +41,7 @@ __all__ = [
     "Prediction",
     "Run",
     "ZooError",
+    "auto",
     "benchmark",
     "diagnose",
     "ensemble",
@@ -60,6 +62,7 @@ _LAZY = {
     "ImageClassifier": "zoo.estimator",
     "ImagePrediction": "zoo.evaluate.predict",
     "Prediction": "zoo.evaluate.predict",
+    "auto": "zoo.automatic.job",
     "benchmark": "zoo.benchmarking.job",
     "diagnose": "zoo.diagnosis.job",
     "ensemble": "zoo.combine.job",

@@ -21,6 +21,7 @@ from zoo.escape import printable_lines
 
 # name and first line of help: listing the commands imports none of them
 _COMMANDS = {
+    "auto": "Find the best classifier that the data and the time allow.",
     "finetune": "Train a classifier on a folder of images.",
     "tune": "Search for the best settings, and train a run with them.",
     "sweep": "Train with every combination of some settings.",

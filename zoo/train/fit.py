@@ -28,6 +28,7 @@ from zoo.train.augment import Policy, TrainingImages, batch_count, training_data
 from zoo.train.average import WeightAverage
 from zoo.train.calibrate import log_loss
 from zoo.train.classifier import Classifier
+from zoo.train.deadline import current_deadline
 from zoo.train.optimizer import layer_rates, make_optimizer, schedule
 
 if TYPE_CHECKING:
@@ -290,6 +291,8 @@ def _callback(
     """What happens after every step and every epoch of ``fit``."""
     import keras
 
+    limit = current_deadline()
+
     class Epochs(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             self.started = time.perf_counter()
@@ -298,6 +301,8 @@ def _callback(
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             work.average.update()
             advance(1)
+            if not limit.leaves(0.0):
+                self.model.stop_training = True
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             seconds = time.perf_counter() - self.started
@@ -305,7 +310,8 @@ def _callback(
             _save(checkpoint, work)
             if watch is not None:
                 watch(work.state.history[-1])
-            self.model.stop_training = work.state.finished(work.plan, judge)
+            finished = work.state.finished(work.plan, judge)
+            self.model.stop_training = finished or not limit.leaves(seconds)
 
     return Epochs()
 

@@ -1,0 +1,1 @@
+"""``zoo auto``: the best classifier that the data, the machine and the given time allow."""
