@@ -8,6 +8,7 @@ import Keras; building a backbone does, and so does asking for a ``hub:`` module
 from backbones import cnn, efficientnet, efficientnet_lite, mobilenet, resnet  # noqa: F401
 from backbones._build import Backbone, build, check, upper_blocks, weights_digest
 from backbones._declared import check_weights
+from backbones._depths import VIEWS, deep_network, last_maps, seen_in_views, turned
 from backbones._errors import BackboneError
 from backbones._fold import folded
 from backbones._hub_source import find_module, short_name
@@ -18,6 +19,7 @@ from backbones._spec import Spec
 from backbones._weights import imagenet_file, source_identity, weights_file
 
 __all__ = [
+    "VIEWS",
     "Backbone",
     "BackboneError",
     "Published",
@@ -25,6 +27,7 @@ __all__ = [
     "build",
     "check",
     "check_weights",
+    "deep_network",
     "digest_of",
     "families",
     "fetch",
@@ -32,13 +35,16 @@ __all__ = [
     "folded",
     "get",
     "imagenet_file",
+    "last_maps",
     "located",
     "macs",
     "names",
     "plugin_problems",
     "register",
+    "seen_in_views",
     "short_name",
     "source_identity",
+    "turned",
     "upper_blocks",
     "verify",
     "weights_digest",

@@ -33,6 +33,8 @@ class SharedSettings(TypedDict, total=False):
     weights: str | None
     size: int | None
     unfreeze: str | int | None
+    depths: Literal["auto", "last", "all"]
+    views: Literal["auto", "1", "2", "4", "8"]
     input_range: Literal["0..1", "-1..1", "0..255"] | None
     width: float | None
     blocks: int | None

@@ -73,6 +73,9 @@ class TrainingRecord(TypedDict):
     probe: NotRequired[StageRecord]
     finetune: NotRequired[StageRecord]
     average: NotRequired[StageRecord]  # of the weights of both, if that was kept
+    depths: NotRequired[str]  # what the head sees: ``last`` or ``all``
+    views: NotRequired[int]  # and how many of an image
+    tried: NotRequired[dict[str, float]]  # out-of-fold log loss of such sets of features
 
 
 class Interval(TypedDict):

@@ -125,6 +125,21 @@ class Settings:
         group="backbone",
         auto="the upper half; all from scratch",
     )
+    depths: str = _option(
+        "auto",
+        "features that the head sees: last (of the last layer), all (pooled maps of earlier layers "
+        "too), or auto: what cross-validation finds better",
+        group="backbone",
+        choices=("auto", "last", "all"),
+    )
+    views: str = _option(
+        "auto",
+        "symmetries of an image that the prediction is averaged over: 1, 2 (mirrored too), 4 "
+        "(upside down too), 8 (quarter turns too), or auto: 2 if --flip allows it and "
+        "cross-validation finds it better, else 1",
+        group="backbone",
+        choices=("auto", "1", "2", "4", "8"),
+    )
     input_range: str | None = _option(
         None,
         "hub: pixel values that the module takes",
@@ -438,7 +453,7 @@ def _checked(option: Option, value: Any, suffix: str) -> Any:
         raise ZooError(f"{shown} must be {option.range() or 'a smaller number'}, not {value!r:.30}")
     if option.type is float and number:
         value = float(value)
-    if isinstance(value, Path) or (option.name == "unfreeze" and type(value) is int):
+    if isinstance(value, Path) or (option.name in {"unfreeze", "views"} and type(value) is int):
         value = str(value)
     if type(value) is not option.type:  # exactly: True is no whole number here
         kind = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

@@ -11,6 +11,7 @@ import tensorflow as tf
 import backbones
 from backbones import Backbone, Spec
 from backbones._registry import builder
+from zoo.train.choice import FeatureSet
 from zoo.train.classifier import Classifier, set_trainable
 
 NAMES = backbones.names()
@@ -153,7 +154,7 @@ STATISTICS = {"moving_mean", "moving_variance", "mean", "variance", "count"}
 @pytest.mark.parametrize("name", VARIANTS)
 def test_unfreezing_from_a_block_trains_what_lies_from_there_upwards(name):
     backbone = built(name)
-    classifier = Classifier(backbone, backbone.model, None)
+    classifier = Classifier(backbone, backbone.model, None, FeatureSet(), backbone.model)
     layers = {block: backbone.layers_of(block) for block in backbone.blocks}
     normal = (keras.layers.BatchNormalization, keras.layers.DepthwiseConv2D)
     usual, last = backbone.spec.unfreeze, list(layers)[-1]
@@ -169,7 +170,9 @@ def test_unfreezing_from_a_block_trains_what_lies_from_there_upwards(name):
 def test_the_gradient_reaches_the_first_block_when_all_is_unfrozen(name):
     backbone = built(name)
     set_trainable(
-        Classifier(backbone, backbone.model, None), list(backbone.blocks), pretrained=False
+        Classifier(backbone, backbone.model, None, FeatureSet(), backbone.model),
+        list(backbone.blocks),
+        pretrained=False,
     )
     variables = backbone.model.trainable_variables
     with tf.GradientTape() as tape:

@@ -5,7 +5,8 @@ import pytest
 
 import backbones
 from zoo.errors import ZooError
-from zoo.reporting.gradcam import GradCam, branches_of, split_at_map
+from zoo.reporting.gradcam import GradCam, branches_of, last_features, split_at_map
+from zoo.train.choice import FeatureSet
 from zoo.train.classifier import Served, make_classifier, served_model
 from zoo.train.probe import Head
 
@@ -69,6 +70,27 @@ def test_heads_on_a_shared_backbone_are_averaged():
         for m in members
     ]
     np.testing.assert_allclose(GradCam(model)(images, classes), np.mean(single, axis=0), atol=1e-4)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize(
+    "seen", [FeatureSet("all", 1), FeatureSet("all", 2), FeatureSet("last", 2)]
+)
+def test_a_head_that_sees_depths_and_views_is_explained_by_the_image_as_it_is(seen, shared):
+    backbone = backbones.build("efficientnet-lite0", size=96, weights="none")
+    network = backbones.deep_network(backbone.model) if seen.depths == "all" else backbone.model
+    head = head_of(int(network.output_shape[-1]), 3)
+    made = [make_classifier(backbone, head, 3, 0.0, seen) for _ in range(1 + shared)]
+    model = served_model([Served(one, 1.0, True) for one in made], 96, "stretch")
+    images, classes = noise(2, 96), np.array([0, 2])
+    maps = GradCam(model)(images, classes)
+    assert maps.shape == (2, 3, 3)
+    alone = make_classifier(backbone, head, 3, 0.0, FeatureSet(seen.depths, 1))
+    expected = GradCam(served_model([Served(alone, 1.0, False)], 96, "stretch"))(images, classes)
+    np.testing.assert_allclose(maps, expected, atol=1e-4)
+    own = last_features(branches_of(model)[0].backbone)
+    x = images.astype(np.float32)
+    np.testing.assert_allclose(own(x), backbone.model(x, training=False), atol=1e-4)
 
 
 def test_a_module_of_tf_hub_is_told_to_have_no_maps(tmp_path, write_module):

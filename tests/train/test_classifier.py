@@ -13,6 +13,7 @@ from scipy.special import softmax
 
 import backbones
 from backbones import Backbone
+from zoo.train.choice import FeatureSet
 from zoo.train.classifier import (
     Classifier,
     Served,
@@ -65,6 +66,45 @@ def test_the_probes_head_gives_the_same_classifier(lite0):
     np.testing.assert_allclose(softmax(outputs(made.logits, x), axis=1), expected, atol=1e-5)
     assert made.classes == K
     assert made.logits.output_shape == (None, K)
+
+
+@pytest.mark.parametrize("seen", [FeatureSet("all", 2), FeatureSet("last", 8)])
+def test_depths_and_views_are_part_of_the_saved_model(lite0, seen, tmp_path):
+    x, labels = images(30, 32), np.arange(30) % K
+    network = backbones.deep_network(lite0.model) if seen.depths == "all" else lite0.model
+    features = np.mean(
+        [
+            outputs(network, np.asarray(backbones.turned(x, *v)))
+            for v in backbones.VIEWS[seen.views]
+        ],
+        axis=0,
+    )
+    head = fit_head(features, soft_targets(labels, K, 0.0), l1=0.0, l2=0.1, own=1280)
+    made = make_classifier(lite0, head, K, 0.0, seen)
+    logits = head.logits(features)
+    np.testing.assert_allclose(outputs(made.logits, x), logits, atol=1e-3)
+    np.testing.assert_allclose(made.infer.run(x, np.arange(30)), logits, atol=1e-3)
+    assert abs(outputs(made.one_view, x) - logits).max() > 0.01
+    served_model([Served(made, 1.0, True)], 32, "stretch").save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras", compile=False, safe_mode=True)
+    np.testing.assert_allclose(outputs(loaded, x), softmax(logits, axis=1), atol=1e-5)
+
+
+def test_members_that_see_the_same_share_one_pass(lite0):
+    seen = [FeatureSet("all", 2), FeatureSet("all", 2), FeatureSet()]
+    x = images(3, 32)
+    members, width = [], backbones.deep_network(lite0.model).output_shape[1]
+    for seed, one in enumerate(seen):
+        rng, d = np.random.default_rng(seed), width if one.depths == "all" else 1280
+        ones = np.ones(d, np.float32)
+        head = Head(0 * ones, ones, rng.normal(size=(d, K)).astype("f4") / 30, np.zeros(K), 0.1)
+        backbone = backbones.build("efficientnet-lite0", size=32)
+        members.append(Served(make_classifier(backbone, head, K, 0.0, one), 1.0, True))
+    model = served_model(members, 32, "stretch")
+    each = [softmax(outputs(m.classifier.logits, x), axis=1) for m in members]
+    np.testing.assert_allclose(outputs(model, x), np.mean(each, axis=0), atol=1e-4)
+    heads = sum(m.classifier.logits.count_params() - lite0.model.count_params() for m in members)
+    assert model.count_params() == 2 * lite0.model.count_params() + heads
 
 
 def test_without_a_probe_the_head_is_new_and_on_the_raw_features():

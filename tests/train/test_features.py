@@ -13,7 +13,8 @@ from zoo.data.prepare import Prepared, prepare
 from zoo.evaluate.inference import Inference
 from zoo.progress import Progress
 from zoo.settings import Settings
-from zoo.train.features import features_file, frozen_features, stored_features
+from zoo.train.choice import FeatureSet
+from zoo.train.features import feature_tables, features_file, frozen_features, stored_features
 
 OPTIONS = {"blocks": 2, "filters": 4, "dense_units": 8}
 
@@ -65,3 +66,25 @@ def test_an_interrupted_pass_leaves_nothing_and_a_killed_ones_file_goes_in_time(
     with pytest.raises(KeyboardInterrupt):
         features_file(backbone, prepared, Interrupting())
     assert [p.name for p in folder.iterdir()] == [".zoo-running.npy"]
+
+
+def test_depths_and_views_are_those_of_the_network_and_the_last_layer_stays_available(
+    prepared, monkeypatch
+):
+    lite0 = backbones.build("efficientnet-lite0", size=32)
+    small = Prepared(np.repeat(np.repeat(prepared.pixels[:12], 2, 1), 2, 2), np.arange(12), "key")
+    sets = [FeatureSet(), FeatureSet("all", 1), FeatureSet("last", 2), FeatureSet("all", 8)]
+    tables = feature_tables(lite0, small, sets, Progress())
+    for one in sets:
+        network = backbones.deep_network(lite0.model) if one.depths == "all" else lite0.model
+        whole = Inference(backbones.seen_in_views(network, one.views)).run(small.pixels, small.rows)
+        np.testing.assert_allclose(tables[one][:], whole, atol=1e-4)
+    found = stored_features(small, "efficientnet-lite0", str(lite0.digest), "float32")
+    np.testing.assert_array_equal(found[:], tables[FeatureSet()][:])
+
+    def computed(*_):
+        raise AssertionError("computed anew")
+
+    monkeypatch.setattr(Inference, "batches", computed)
+    again = feature_tables(lite0, small, sets[:3], Progress())
+    np.testing.assert_array_equal(again[sets[2]][:], tables[sets[2]][:])

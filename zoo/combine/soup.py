@@ -88,6 +88,11 @@ def check(members: Members) -> None:
                     f"{name} is {settings.get(name)!r} and {run.settings.get(name)!r}; take "
                     f"--method soft"
                 )
+        if _seen(run) != _seen(first):
+            raise ZooError(
+                f"the weights of {first.name!r} and {run.name!r} cannot be averaged: their heads "
+                f"see {_seen(first)} and {_seen(run)}; take --method soft"
+            )
         if scale_of(run) != scale_of(first):
             raise ZooError(
                 f"the weights of {first.name!r} and {run.name!r} cannot be averaged: they were "
@@ -99,6 +104,12 @@ def check(members: Members) -> None:
             "a soup needs members that were fine-tuned from the same pretrained weights, and "
             "these were not: take --method soft"
         )
+
+
+def _seen(run: Run) -> str:
+    """What the run's head sees, in words; older runs know of the last layer and one view alone."""
+    kept = run.record["kept"][0]
+    return f"depths {kept.get('depths', 'last')} and views {kept.get('views', 1)}"
 
 
 def average_weights(members: Members, folder: Path, progress: Progress) -> Soup:

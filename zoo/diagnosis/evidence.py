@@ -153,7 +153,12 @@ class Evidence:
 
     @property
     def l2(self) -> float:
-        """L2 penalty of the heads fitted here: the one that the run's probe chose."""
+        """L2 penalty of the heads fitted here: the one that the run's probe chose.
+
+        That of a head on all depths says nothing of one on the last layer's features.
+        """
+        if self.kept and self.kept.get("depths", "last") != "last":
+            return USUAL_L2
         return self.kept_probe.get("l2", USUAL_L2) if self.kept_probe else USUAL_L2
 
     def cross_probed(

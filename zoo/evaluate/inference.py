@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     import keras
 
 BATCH = 32  # measured best on two cores; a GPU is fed enough by the same
+
+
+class Pixels(Protocol):
+    """Images by their rows: an array, or one that is made as it is read."""
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """uint8 of shape (b, size, size, 3)."""
 
 
 class Inference:
@@ -47,7 +54,7 @@ class Inference:
 
     def run(
         self,
-        pixels: np.ndarray,
+        pixels: Pixels,
         rows: np.ndarray,
         progress: Progress | None = None,
         step: str = "predict",
@@ -72,7 +79,7 @@ class Inference:
 
     def batches(
         self,
-        pixels: np.ndarray,
+        pixels: Pixels,
         rows: np.ndarray,
         progress: Progress | None = None,
         step: str = "predict",

@@ -15,7 +15,7 @@ from zoo.pages.charts.embedding import map_chart
 from zoo.pages.charts.palette import class_colour
 from zoo.progress import Progress
 from zoo.reporting import featuremap
-from zoo.reporting.gradcam import GradCam, branches_of
+from zoo.reporting.gradcam import GradCam, branches_of, last_features
 from zoo.reporting.pictures import Album
 from zoo.reporting.scores import Mistake
 
@@ -87,7 +87,7 @@ class Network:
         """
         chosen = featuremap.chosen_rows(len(table))
         table = table.rows(chosen)
-        inference = Inference(branches_of(self.model)[0].backbone)
+        inference = Inference(last_features(branches_of(self.model)[0].backbone))
         prepared = self._evidence.prepared
         ids = table.ids.tolist()
         features = inference.run(prepared.pixels, self.rows(ids), self._progress, "map")

@@ -42,10 +42,9 @@ class GradCam:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        self._parts = [
-            (*split_at_map(branch.backbone), branch.head) for branch in branches_of(model)
+        self._compiled = [
+            _compiled(_with_map(branch.backbone), branch.head) for branch in branches_of(model)
         ]
-        self._compiled = [_compiled(*part) for part in self._parts]
 
     def __call__(
         self, images: np.ndarray, classes: np.ndarray, progress: Progress | None = None
@@ -79,15 +78,14 @@ def _normalized(maps: np.ndarray) -> np.ndarray:
     return np.divide(maps, top, out=np.zeros_like(maps), where=top > 0)
 
 
-def _compiled(lower: keras.Model, upper: keras.Model, head: list[keras.layers.Layer]) -> Any:
+def _compiled(network: keras.Model, head: list[keras.layers.Layer]) -> Any:
     import tensorflow as tf
 
     @tf.function(reduce_retracing=True)
     def explain(batch: Any, classes: Any) -> Any:
-        features = lower(batch, training=False)
         with tf.GradientTape() as tape:
-            tape.watch(features)
-            x = upper(features, training=False)
+            tape.watch(batch)
+            features, x = network(batch, training=False)
             for layer in head:
                 x = layer(x, training=False)
             chosen = tf.gather(x, classes, batch_dims=1)
@@ -96,6 +94,31 @@ def _compiled(lower: keras.Model, upper: keras.Model, head: list[keras.layers.La
         return tf.nn.relu(tf.einsum("nhwc,nc->nhw", tf.cast(features, tf.float32), slopes))
 
     return explain
+
+
+def _with_map(backbone: keras.Model) -> keras.Model:
+    """From an image to its last map of features and to what the head sees of this one view."""
+    import keras
+
+    network = _of_one_view(backbone)
+    lower, _ = split_at_map(last_features(network))
+    return keras.Model(network.inputs[0], [lower.outputs[0], network.outputs[0]])
+
+
+def _of_one_view(backbone: keras.Model) -> keras.Model:
+    """Of a network that averages over views, the network that sees each."""
+    inner = [layer for layer in backbone.layers if _is_network(layer)]
+    return inner[0] if inner else backbone
+
+
+def last_features(backbone: keras.Model) -> keras.Model:
+    """The network's own features of one view, where a head sees more of it."""
+    import keras
+
+    network = _of_one_view(backbone)
+    if network.layers[-1].name != "depths":
+        return network
+    return keras.Model(network.inputs[0], network.layers[-1].input[0])
 
 
 def branches_of(model: keras.Model) -> list[Branch]:
@@ -107,8 +130,10 @@ def branches_of(model: keras.Model) -> list[Branch]:
     networks = [layer for layer in model.layers if _is_network(layer)]
     found = []
     for network in networks:
+        if not network.layers[-1].name.startswith("head"):
+            continue  # shared by several
         inner = [layer for layer in network.layers if _is_network(layer)]
-        if inner:  # its own backbone, then its head
+        if inner:
             found.append(Branch(inner[0], network.layers[network.layers.index(inner[0]) + 1 :]))
     if not found and len(networks) == 1:  # a shared backbone with several heads
         found = [Branch(networks[0], head) for head in _heads(model, networks[0])]

@@ -8,7 +8,7 @@ that ends, and the system reads it back as needed.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -23,18 +23,25 @@ class LazyRows:
     """Rows of a stored table in an order of their own, read when they are asked for.
 
     Args:
-        stored: float32 of shape (m, d), usually memory-mapped.
+        stored: float32 of shape (m, d), usually memory-mapped; of several, their mean.
         rows: int64 of shape (n,), which of them.
+        columns: how many, from the left; all if None.
     """
 
-    def __init__(self, stored: np.ndarray, rows: np.ndarray) -> None:
-        self._stored = stored
+    def __init__(
+        self,
+        stored: np.ndarray | Sequence[np.ndarray],
+        rows: np.ndarray,
+        columns: int | None = None,
+    ) -> None:
+        self._stored = (stored,) if isinstance(stored, np.ndarray) else tuple(stored)
         self._rows = rows
+        self._columns = int(self._stored[0].shape[1]) if columns is None else columns
 
     @property
     def shape(self) -> tuple[int, int]:
         """(n, d)."""
-        return len(self._rows), int(self._stored.shape[1])
+        return len(self._rows), self._columns
 
     @property
     def size(self) -> int:
@@ -46,11 +53,15 @@ class LazyRows:
 
     def __getitem__(self, chosen: slice | np.ndarray) -> np.ndarray:
         """Some of the rows, in memory: float32 of shape (b, d)."""
-        return np.asarray(self._stored[self._rows[chosen]])
+        rows = self._rows[chosen]
+        parts = [stored[rows][:, : self._columns] for stored in self._stored]
+        if len(parts) == 1:
+            return np.asarray(parts[0])
+        return np.asarray(sum(parts[1:], parts[0]) / np.float32(len(parts)))
 
     def take(self, chosen: np.ndarray) -> LazyRows:
         """Some of the rows, still to be read."""
-        return LazyRows(self._stored, self._rows[chosen])
+        return LazyRows(self._stored, self._rows[chosen], self._columns)
 
 
 Table = np.ndarray | LazyRows

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from backbones import Backbone
+from backbones import Backbone, deep_network, seen_in_views
 from ensembles.probabilities import FLOOR
 from zoo.evaluate.inference import Inference
+from zoo.train.choice import ALL, FeatureSet
 from zoo.train.probe import Head
 
 if TYPE_CHECKING:
@@ -35,16 +36,32 @@ class Classifier:
         logits: ``keras.Model`` from prepared RGB, shape (n, size, size, 3) in 0..255, to logits,
             shape (n, k), float32 in any precision.
         head: its last layer.
+        seen: what the head sees of the backbone.
+        one_view: the same layers for the image as it is, which is what is trained; ``logits``
+            itself unless these are of several views.
     """
 
     backbone: Backbone
     logits: keras.Model
     head: keras.layers.Dense
+    seen: FeatureSet
+    one_view: keras.Model
 
     @cached_property
     def infer(self) -> Inference:
         """The logits' network, compiled once."""
         return Inference(self.logits)
+
+    @cached_property
+    def infer_one_view(self) -> Inference:
+        """The same for one view, which is faster: for what is only compared among itself."""
+        return self.infer if self.one_view is self.logits else Inference(self.one_view)
+
+    @property
+    def features(self) -> keras.Model:
+        """From prepared RGB to what the head sees, shape (n, d)."""
+        found: keras.Model = self.logits.layers[1]
+        return found
 
     @property
     def classes(self) -> int:
@@ -53,7 +70,11 @@ class Classifier:
 
 
 def make_classifier(
-    backbone: Backbone, head: Head | None, classes: int, dropout: float
+    backbone: Backbone,
+    head: Head | None,
+    classes: int,
+    dropout: float,
+    seen: FeatureSet = FeatureSet(),  # noqa: B008 - it is frozen
 ) -> Classifier:
     """Put a head on a backbone.
 
@@ -62,25 +83,36 @@ def make_classifier(
         head: fitted probe to start from; a new random head on raw features if None.
         classes: number of classes.
         dropout: rate before the head, while training.
+        seen: what the head sees of the backbone.
     """
     import keras
     from keras import layers
 
     size = backbone.size
-    rgb = keras.Input((size, size, 3), name="prepared_rgb")
-    x = backbone.model(rgb)
+    behind: list[keras.layers.Layer] = []
     if head is not None:
-        variance = np.square(head.scale.astype(np.float64))
-        x = layers.Normalization(
-            mean=head.mean.tolist(), variance=variance.tolist(), dtype="float32", name="standardize"
-        )(x)
+        variance = np.square(head.scale.astype(np.float64)).tolist()
+        mean = head.mean.tolist()
+        behind.append(
+            layers.Normalization(mean=mean, variance=variance, dtype="float32", name="standardize")
+        )
     if dropout:
-        x = layers.Dropout(dropout, dtype="float32", name="head_dropout")(x)
+        behind.append(layers.Dropout(dropout, dtype="float32", name="head_dropout"))
     dense = layers.Dense(classes, name="head", dtype="float32")
-    logits = keras.Model(rgb, dense(x), name="logits")
+
+    def network(features: keras.Model) -> keras.Model:
+        rgb = keras.Input((size, size, 3), name="prepared_rgb")
+        x = features(rgb)
+        for layer in (*behind, dense):
+            x = layer(x)
+        return keras.Model(rgb, x, name="logits")
+
+    features = deep_network(backbone.model) if seen.depths == ALL else backbone.model
+    one_view = network(features)
+    logits = one_view if seen.views == 1 else network(seen_in_views(features, seen.views))
     if head is not None:
         dense.set_weights([head.kernel, head.bias])
-    return Classifier(backbone, logits, dense)
+    return Classifier(backbone, logits, dense, seen, one_view)
 
 
 def set_trainable(classifier: Classifier, blocks: list[str], *, pretrained: bool) -> None:
@@ -185,17 +217,18 @@ def served_model(
 
 def _all_logits(members: Sequence[Served], x: Any) -> list[tuple[Any, float]]:
     """Logits and temperature of each member, for resized images ``x``."""
-    shared = sum(member.frozen for member in members) > 1
-    features, found = None, []
+    frozen_sets = [member.classifier.seen for member in members if member.frozen]
+    features: dict[FeatureSet, Any] = {}
+    found = []
     for i, (classifier, temperature, frozen) in enumerate(members, start=1):
         # said here, because Resizing would tell the layers behind it that they are training
-        if not (frozen and shared):
+        if not (frozen and frozen_sets.count(classifier.seen) > 1):
             classifier.logits.name = f"logits_{i}"
             found.append((classifier.logits(x, training=False), temperature))
             continue
-        if features is None:
-            features = classifier.backbone.model(x, training=False)
-        logits = features
+        if classifier.seen not in features:
+            features[classifier.seen] = classifier.features(x, training=False)
+        logits = features[classifier.seen]
         for layer in classifier.logits.layers[2:]:  # behind the input and the backbone
             layer.name = f"{layer.name}_{i}"
             logits = layer(logits, training=False)

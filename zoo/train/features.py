@@ -7,17 +7,24 @@ finds them.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+import backbones
 from backbones import Backbone
 from zoo.data.prepare import Prepared
 from zoo.data.stored import DamagedError, open_array, write_array
 from zoo.evaluate.inference import Inference
 from zoo.paths import cache_dir, new_file, remove_abandoned
 from zoo.progress import Progress
-from zoo.train.arrays import LazyRows
+from zoo.train.arrays import LazyRows, pieces
+from zoo.train.choice import LAST, FeatureSet
+
+if TYPE_CHECKING:
+    import keras
 
 
 def frozen_features(backbone: Backbone, prepared: Prepared, progress: Progress) -> LazyRows:
@@ -28,9 +35,92 @@ def frozen_features(backbone: Backbone, prepared: Prepared, progress: Progress) 
     return rows_of(features_file(backbone, prepared, progress), prepared.rows)
 
 
-def rows_of(file: Path, rows: np.ndarray) -> LazyRows:
-    """Rows of a file of features, still to be read."""
-    return LazyRows(np.load(file, allow_pickle=False, mmap_mode="r"), rows)
+def deep_features(
+    backbone: Backbone, prepared: Prepared, count: int, progress: Progress
+) -> list[Path]:
+    """Files of the features of all depths, one for each view of an image.
+
+    Args:
+        backbone: with loaded weights, and with inner maps.
+        prepared: the decoded images.
+        count: number of views, see :func:`backbones.seen_in_views`.
+        progress: shows the passes over the images.
+
+    Returns:
+        ``.npy`` files, float32 of shape (m, d + e): first what :func:`features_file` has, which is
+        written beside the first of them, then pooled maps.
+
+    Raises:
+        ZooError: the disk is full.
+    """
+    network, name = backbones.deep_network(backbone.model), f"{backbone.spec.name} depths"
+    dtype, width = backbone.model.compute_dtype, backbone.model.output_shape[1]
+    files = []
+    for turns, mirrored in backbones.VIEWS[count]:
+        view = f"turned {turns} {'mirrored' if mirrored else ''}"
+        file = _place(prepared, name, str(backbone.digest), dtype, view)
+        if not _is_stored(file, len(prepared.pixels), progress):
+            _compute(file, network, _Turned(prepared.pixels, turns, mirrored), progress)
+        files.append(file)
+    own = _place(prepared, backbone.spec.name, str(backbone.digest), dtype)
+    if not _is_stored(own, len(prepared.pixels), progress):
+        # with the first pass, so that other parts need none of their own
+        table = rows_of(files[0], np.arange(len(prepared.pixels)), width)
+        with new_file(own) as temporary:
+            parts = (np.ascontiguousarray(piece).tobytes() for piece in pieces(table))
+            write_array(temporary, "<f4", table.shape, parts)
+    return files
+
+
+def feature_tables(
+    backbone: Backbone, prepared: Prepared, sets: Sequence[FeatureSet], progress: Progress
+) -> dict[FeatureSet, LazyRows]:
+    """Of each set, the features of all samples of the catalogue: float32 of shape (n, d).
+
+    Args:
+        backbone: with loaded weights.
+        prepared: the decoded images.
+        sets: what a head may see.
+        progress: shows the passes over the images.
+
+    Raises:
+        ZooError: the disk is full.
+    """
+    plain = FeatureSet()
+    if list(sets) == [plain]:
+        return {plain: frozen_features(backbone, prepared, progress)}
+    files = deep_features(backbone, prepared, max(s.views for s in sets), progress)
+    stored = [np.load(file, allow_pickle=False, mmap_mode="r") for file in files]
+    own = backbone.model.output_shape[1]
+    by_view = dict(zip(backbones.VIEWS[len(files)], stored, strict=True))
+    return {
+        one: LazyRows(
+            [by_view[view] for view in backbones.VIEWS[one.views]],
+            prepared.rows,
+            own if one.depths == LAST else None,
+        )
+        for one in sets
+    }
+
+
+class _Turned:
+    """Prepared pixels in another view, turned as they are read."""
+
+    def __init__(self, pixels: np.ndarray, turns: int, mirrored: bool) -> None:
+        self._pixels, self._turns, self._mirrored = pixels, turns, mirrored
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        pixels = self._pixels[rows]
+        pixels = pixels[:, :, ::-1] if self._mirrored else pixels
+        return np.ascontiguousarray(np.rot90(pixels, self._turns, (1, 2)))
+
+
+def rows_of(file: Path, rows: np.ndarray, columns: int | None = None) -> LazyRows:
+    """Rows of a file of features, still to be read; the columns from the left, or all."""
+    return LazyRows(np.load(file, allow_pickle=False, mmap_mode="r"), rows, columns)
 
 
 def features_file(backbone: Backbone, prepared: Prepared, progress: Progress) -> Path:
@@ -46,15 +136,20 @@ def features_file(backbone: Backbone, prepared: Prepared, progress: Progress) ->
     """
     file = _place(prepared, backbone.spec.name, str(backbone.digest), backbone.model.compute_dtype)
     if not _is_stored(file, len(prepared.pixels), progress):
-        rows = np.arange(len(prepared.pixels))
-        network = Inference(backbone.model)
-        shape = (len(rows), *network.outputs)
-        remove_abandoned(file.parent)
-        # as they come, because all of them may be more than memory holds
-        with new_file(file) as temporary:
-            batches = network.batches(prepared.pixels, rows, progress, "features")
-            write_array(temporary, "<f4", shape, (batch.tobytes() for batch in batches))
+        _compute(file, backbone.model, prepared.pixels, progress)
     return file
+
+
+def _compute(
+    file: Path, model: keras.Model, pixels: np.ndarray | _Turned, progress: Progress
+) -> None:
+    """Write what a network gives for all images, as it comes: all may be more than memory holds."""
+    rows, network = np.arange(len(pixels)), Inference(model)
+    remove_abandoned(file.parent)
+    with new_file(file) as temporary:
+        batches = network.batches(pixels, rows, progress, "features")
+        shape = (len(rows), *network.outputs)
+        write_array(temporary, "<f4", shape, (batch.tobytes() for batch in batches))
 
 
 def stored_features(prepared: Prepared, name: str, digest: str, dtype: str) -> LazyRows | None:

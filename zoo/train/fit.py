@@ -190,7 +190,7 @@ def fit(
 
 
 def compiled(classifier: Classifier, plan: Hyperparameters, steps: int) -> keras.Model:
-    """The network that :func:`fit` trains, from images to logits, sharing the classifier's weights.
+    """The network that :func:`fit` trains, from an image to logits, sharing the weights.
 
     Args:
         classifier: its trainable blocks and penalties are set.
@@ -200,7 +200,7 @@ def compiled(classifier: Classifier, plan: Hyperparameters, steps: int) -> keras
     import keras
 
     # apart from what is saved, which then knows nothing of optimizers
-    quick = folded(classifier.logits, inference=False)
+    quick = folded(classifier.one_view, inference=False)
     model = keras.Model(quick.inputs, quick.outputs)
     rate = schedule(plan.learning_rate, steps * plan.epochs)
     rates = layer_rates(classifier, plan.layer_decay, plan.head_rate)
@@ -264,7 +264,7 @@ class _Training:
         """Loss, accuracy, whether the average won, and weights, of the better of the two."""
 
         def judged() -> tuple[float, float]:
-            return images.judge(self.classifier.infer.run(images.pixels, images.rows))
+            return images.judge(self.classifier.infer_one_view.run(images.pixels, images.rows))
 
         latest = judged()
         with self.average.in_place() as current:

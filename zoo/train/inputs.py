@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -16,7 +16,10 @@ from zoo.data.prepare import Prepared, prepare
 from zoo.keras_setup import import_keras, set_precision
 from zoo.progress import Progress
 from zoo.train.arrays import LazyRows
+from zoo.train.choice import ALL, LAST, FeatureSet
 from zoo.train.plan import ResolvedPlan
+
+AUTO = "auto"
 
 
 @dataclass
@@ -46,12 +49,15 @@ class Inputs:
         prepared: their pixels.
         features: of the frozen backbone, float32 of shape (n, d), read when they are asked for;
             None from scratch.
+        tables: of each set of features that the head may see, those of shape (n, d), from the
+            simplest set on; empty from scratch.
     """
 
     resolved: ResolvedPlan
     data: Dataset
     prepared: Prepared
     features: LazyRows | None
+    tables: Mapping[FeatureSet, LazyRows] = field(default_factory=dict)
 
     @property
     def labels(self) -> np.ndarray:
@@ -85,11 +91,45 @@ class Inputs:
             prepared = prepare(data.catalog, resolved.size, resolved.settings.resize, progress)
         if resolved.from_scratch:
             return cls(resolved, data, prepared, None)
-        from zoo.train.features import frozen_features
+        from zoo.train.features import feature_tables, frozen_features
 
         with timings.stage("features"):
+            sets = candidates(resolved, backbone, progress)
+            tables = feature_tables(backbone, prepared, sets, progress)
             features = frozen_features(backbone, prepared, progress)
-        return cls(resolved, data, prepared, features)
+        return cls(resolved, data, prepared, features, tables)
+
+
+def candidates(resolved: ResolvedPlan, backbone: Backbone, progress: Progress) -> list[FeatureSet]:
+    """Sets of features that the head may see, from the simplest on.
+
+    Args:
+        resolved: settings, which say what is to be tried.
+        backbone: built backbone.
+        progress: told if the network has no inner maps.
+    """
+    settings = resolved.settings
+    views = [int(settings.views)] if settings.views != AUTO else _views_of(settings.flip)
+    depths = [settings.depths] if settings.depths != AUTO else [LAST, ALL]
+    if not backbones.last_maps(backbone.model):
+        if settings.depths == ALL:
+            progress.say(
+                f"{resolved.spec.name} has no inner maps of features at {resolved.size} px: the "
+                f"head sees the last layer alone"
+            )
+        depths = [LAST]
+    if settings.head_penalties[0] > 0 and settings.depths == AUTO:
+        depths = [LAST]  # sparse heads have no short way through the kernel matrix
+        views = views[:1]
+    return [FeatureSet(depth, count) for count in views for depth in depths]
+
+
+def _views_of(flip: str) -> list[int]:
+    """Numbers of views to try where images may be flipped like this.
+
+    More than two were measured to gain less than they cost.
+    """
+    return [1] if flip == "none" else [1, 2]
 
 
 def build_backbone(resolved: ResolvedPlan) -> Backbone:

@@ -304,7 +304,9 @@ def _write(
 
 
 def _about_member(member: Member) -> dict[str, Any]:
+    seen = member.classifier.seen
     about = {"stage": member.stage, "best_epoch": member.best_epoch}
+    about |= {"depths": seen.depths, "views": seen.views, "tried": member.tried}
     return {**about, "temperature": member.temperature, **member.stages}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,9 @@ from ensembles.calibration import fit_temperature
 from ensembles.comparison import is_distinguishable
 from ensembles.probabilities import true_class
 from zoo.progress import Progress
-from zoo.train.arrays import LazyRows
 from zoo.train.augment import Policy, TrainingImages, derived_seed
 from zoo.train.calibrate import softmax
+from zoo.train.choice import LAST, Choice, FeatureSet, Rows, choose_features, fit_chosen
 from zoo.train.classifier import (
     Classifier,
     make_classifier,
@@ -39,6 +39,7 @@ class Member:
         best_epoch: of fine-tuning; 0 for the probe.
         stages: what each stage reached on validation, for the record.
         history: one row per epoch.
+        tried: out-of-fold log loss of the sets of features that the head could see, in words.
     """
 
     classifier: Classifier
@@ -47,6 +48,7 @@ class Member:
     best_epoch: int
     stages: dict[str, dict[str, float]]
     history: list[dict[str, float]]
+    tried: dict[str, float] = field(default_factory=dict)
 
     @property
     def stage(self) -> str:
@@ -62,8 +64,8 @@ class Member:
 
         A probe's follow from the features that are there; the network need not run again.
         """
-        if self.probe is not None and inputs.features is not None:
-            return self.probe.logits(inputs.features.take(rows))
+        if self.probe is not None and self.classifier.seen in inputs.tables:
+            return self.probe.logits(inputs.tables[self.classifier.seen].take(rows))
         prepared = inputs.prepared
         return self.classifier.infer.run(prepared.pixels, prepared.rows[rows], progress)
 
@@ -117,14 +119,18 @@ def train_member(
     weights = sample_weights(labels[train], inputs.classes, settings.class_weights)
     validation = Validation(inputs.prepared.pixels, inputs.prepared.rows[val], labels[val])
     stages: dict[str, dict[str, float]] = {}
-    head, start_loss = None, float("inf")
-    if inputs.features is not None:
+    head, seen, start_loss, tried = None, FeatureSet(), float("inf"), {}
+    if inputs.tables:
         with timings.stage("probe"):
-            head = _probe(inputs, inputs.features, train, val, weights)
-            start_loss, accuracy = validation.judge(head.logits(inputs.features.take(val)))
+            head, choice = _probe(inputs, train, val, weights)
+            seen, tried = choice.features, choice.losses
+            if tried:
+                progress.say(f"the head sees {seen.in_words}, as cross-validation chose")
+            of_probe = head.logits(inputs.tables[seen].take(val))
+            start_loss, accuracy = validation.judge(of_probe)
             judged = {"val_loss": start_loss, "val_accuracy": accuracy}
             stages["probe"] = {**judged, "l2": head.l2, "passes": head.passes}
-    classifier = make_classifier(backbone, head, inputs.classes, settings.dropout)
+    classifier = make_classifier(backbone, head, inputs.classes, settings.dropout, seen)
     best_epoch, history = 0, []
     if not inputs.resolved.probe_only:
         unfreeze(inputs.resolved, classifier, head)
@@ -137,7 +143,7 @@ def train_member(
                 images,
                 validation,
                 plan,
-                start_loss=start_loss,
+                start_loss=_one_view_loss(inputs, head, seen, val, validation, start_loss),
                 checkpoint=checkpoint,
                 progress=progress,
                 name=label,
@@ -146,23 +152,43 @@ def train_member(
         best_epoch, history = state.best_epoch, state.history
         reached = min(history, key=lambda row: row["val_loss"])
         stages["finetune"] = {key: reached[key] for key in ("val_loss", "val_accuracy")}
-        if best_epoch and head is not None and inputs.features is not None:
-            of_probe = head.logits(inputs.features.take(val))
-            averaged = _averaged(classifier, start, of_probe, validation, inputs.data.groups[val])
+        if best_epoch and head is not None:
+            tuned = classifier.infer.run(validation.pixels, validation.rows)
+            if seen.views > 1:  # the epochs were judged by one
+                loss, accuracy = validation.judge(tuned)
+                stages["finetune"] = {"val_loss": loss, "val_accuracy": accuracy}
+            groups = inputs.data.groups[val]
+            averaged = _averaged(classifier, start, (of_probe, tuned), validation, groups)
             if averaged is not None and averaged["val_loss"] <= start_loss:
                 stages["average"] = averaged
             elif averaged is not None:
                 best_epoch = 0
-    kept = Member(classifier, None if best_epoch else head, 1.0, best_epoch, stages, history)
+    probe = None if best_epoch else head
+    kept = Member(classifier, probe, 1.0, best_epoch, stages, history, tried)
     if not settings.calibrate:
         return kept
     return replace(kept, temperature=fit_temperature(kept.logits(inputs, val), labels[val]))
 
 
+def _one_view_loss(
+    inputs: Inputs,
+    head: Head | None,
+    seen: FeatureSet,
+    val: np.ndarray,
+    validation: Validation,
+    loss: float,
+) -> float:
+    """What epochs must beat, which are judged by one view: the probe's loss by one view."""
+    one = replace(seen, views=1)
+    if head is None or one == seen or one not in inputs.tables:
+        return loss
+    return validation.judge(head.logits(inputs.tables[one].take(val)))[0]
+
+
 def _averaged(
     classifier: Classifier,
     start: Sequence[np.ndarray],
-    of_probe: np.ndarray,
+    logits_of: tuple[np.ndarray, np.ndarray],
     validation: Validation,
     groups: np.ndarray,
 ) -> dict[str, float] | None:
@@ -174,14 +200,14 @@ def _averaged(
     Args:
         classifier: fine-tuned.
         start: its trainable weights before, which are the probe's.
-        of_probe: the probe's logits for the validation images, of shape (n, k).
+        logits_of: the probe's and the fine-tuned logits for the validation images, of shape (n, k).
         validation: images.
         groups: of them, of shape (n,).
 
     Returns:
         What the average reaches on validation; None if a paired test finds fine-tuning better.
     """
-    tuned = classifier.infer.run(validation.pixels, validation.rows)
+    of_probe, tuned = logits_of
     difference = _losses(tuned, validation.labels) - _losses(of_probe, validation.labels)
     if is_distinguishable(difference, groups):
         return None
@@ -227,15 +253,16 @@ def refit_member(
     settings, labels = inputs.resolved.settings, inputs.labels
     weights = sample_weights(labels[rows], inputs.classes, settings.class_weights)
     temperature = _geometric_mean([fold.temperature for fold in folds])
-    head = None
+    head, seen = None, _most_frequent([fold.classifier.seen for fold in folds])
     if inputs.features is not None:
         with timings.stage("probe"):
-            l2 = _geometric_mean([fold.stages["probe"]["l2"] for fold in folds])
+            same = [fold for fold in folds if fold.classifier.seen == seen]
+            l2 = _geometric_mean([fold.stages["probe"]["l2"] for fold in same])
             targets = soft_targets(labels[rows], inputs.classes, 0.0)
-            features = inputs.features.take(rows)
+            features, own = inputs.tables[seen].take(rows), inputs.features.shape[1]
             l1, _ = settings.head_penalties
-            head = fit_head(features, targets, l1=l1, l2=l2, sample_weight=weights)
-    classifier = make_classifier(backbone, head, inputs.classes, settings.dropout)
+            head = fit_head(features, targets, l1=l1, l2=l2, sample_weight=weights, own=own)
+    classifier = make_classifier(backbone, head, inputs.classes, settings.dropout, seen)
     tuned = [fold for fold in folds if fold.best_epoch]
     if 2 * len(tuned) < len(folds):
         return Member(classifier, head, temperature, 0, {}, [])
@@ -259,6 +286,11 @@ def refit_member(
     return Member(classifier, None, temperature, epochs, {}, state.history)
 
 
+def _most_frequent(sets: Sequence[FeatureSet]) -> FeatureSet:
+    """The set of features that most chose; of several, the simplest."""
+    return min(set(sets), key=lambda one: (-sets.count(one), one.depths != LAST, one.views))
+
+
 def _geometric_mean(values: Sequence[float]) -> float:
     """Geometric mean; 0 if one is."""
     return float(np.exp(np.mean(np.log(values)))) if min(values) > 0 else 0.0
@@ -277,20 +309,29 @@ def unfreeze(resolved: ResolvedPlan, classifier: Classifier, head: Head | None) 
 
 
 def _probe(
-    inputs: Inputs, features: LazyRows, train: np.ndarray, val: np.ndarray, weights: np.ndarray
-) -> Head:
+    inputs: Inputs, train: np.ndarray, val: np.ndarray, weights: np.ndarray
+) -> tuple[Head, Choice]:
+    """The head on the features that it does best on."""
     settings = inputs.resolved.settings
     targets = soft_targets(inputs.labels[train], inputs.classes, 0.0)
+    tables = {name: table.take(train) for name, table in inputs.tables.items()}
     l1, l2 = settings.head_penalties
-    if l2 is not None:
-        return fit_head(features.take(train), targets, l1=l1, l2=l2, sample_weight=weights)
-    head, _ = choose_head(
-        (features.take(train), targets),
-        (features.take(val), inputs.labels[val]),
-        l1=l1,
-        sample_weight=weights,
-    )
-    return head
+    assert inputs.features is not None
+    own = inputs.features.shape[1]
+    rows = Rows(inputs.labels[train], targets, weights, inputs.data.groups[train])
+    choice = choose_features(tables, own, rows, l2)
+    features = tables[choice.features]
+    best = choice.l2 if l2 is None else l2
+    if best is None or (choice.features == FeatureSet() and l2 is None):
+        of_val = inputs.tables[choice.features].take(val), inputs.labels[val]
+        train_part = features, targets
+        head = choose_head(train_part, of_val, l1=l1, sample_weight=weights, own=own)[0]
+    elif l1 or choice.features.depths == LAST:
+        head = fit_head(features, targets, l1=l1, l2=best, sample_weight=weights, own=own)
+    else:
+        head = fit_chosen(features, own, rows, best)
+    spent = sum(judged.passes for judged in choice.judged.values())
+    return replace(head, passes=head.passes + spent), choice
 
 
 def training_images(inputs: Inputs, rows: np.ndarray, weights: np.ndarray) -> TrainingImages:

@@ -23,6 +23,7 @@ from zoo.train.arrays import Table, assembled, pieces
 # from nearly unregularized to features all but ignored
 L2_GRID = (1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
 _MAX_ITERATIONS = 400  # of L-BFGS, which usually ends before
+_TOLERANCE = 1e-7
 _PIECE = 4096  # rows
 _LARGE = 1e9  # multiplications in a product from which threads pay
 
@@ -52,13 +53,14 @@ class Head:
 
     def probabilities(self, features: Table) -> np.ndarray:
         """Class probabilities, float32 of shape (n, k), of features of shape (n, d)."""
-        return _softmax(self.logits(features))
+        return softmax_of(self.logits(features))
 
     def _of_standardized(self, z: np.ndarray) -> np.ndarray:
         return z @ self.kernel + self.bias
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
+def softmax_of(logits: np.ndarray) -> np.ndarray:
+    """Probabilities, float32 of shape (n, k)."""
     return np.exp(log_softmax(logits, axis=1)).astype(np.float32)
 
 
@@ -77,11 +79,17 @@ def soft_targets(labels: np.ndarray, classes: int, smoothing: float) -> np.ndarr
     return one_hot * (1.0 - smoothing) + smoothing / classes
 
 
-def standardization(features: Table) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of each feature and one scale for all: shapes (d,) and (d,).
+def standardization(features: Table, own: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and scale of each feature: shapes (d,) and (d,).
 
-    One scale, because pretrained features that vary more also matter more: a scale for each was
-    measured to cost 0.02 to 0.03 of validation log loss.
+    A network's own features have one scale for all, because those that vary more also matter more:
+    a scale for each was measured to cost 0.02 to 0.03 of validation log loss. Pooled maps of
+    earlier layers, of which mean and maximum are of another order, have a scale each, and so the
+    penalty weighs every one of them like a mean feature of the network's own.
+
+    Args:
+        features: of shape (n, d).
+        own: how many of them, from the left, are the network's own; all if None.
     """
     # in pieces: the whole in float64 would be the peak of a training's memory
     total = np.zeros((0, features.shape[1]))
@@ -89,13 +97,26 @@ def standardization(features: Table) -> tuple[np.ndarray, np.ndarray]:
         # row after row, whatever the pieces
         total = np.concatenate([total, piece]).sum(axis=0, dtype=np.float64, keepdims=True)
     mean = total[0] / len(features)
+    own = len(mean) if own is None else own
     squares, centred = 0.0, np.empty((min(_PIECE, len(features)), len(mean)))
+    by_feature = np.zeros(len(mean) - own)
     for start in range(0, len(features), _PIECE):
         piece = features[start : start + _PIECE]
         part = np.subtract(piece, mean, out=centred[: len(piece)])
-        squares += float(np.vdot(part, part))
-    scale = max((squares / features.size) ** 0.5, 1e-6)
-    return mean.astype(np.float32), np.full(len(mean), scale, np.float32)
+        squares += float(np.vdot(part[:, :own], part[:, :own]))
+        by_feature += np.einsum("nd,nd->d", part[:, own:], part[:, own:])
+    one = max((squares / (len(features) * own)) ** 0.5, 1e-6)
+    scale = np.full(len(mean), one, np.float32)
+    scale[own:] = _scales(np.sqrt(by_feature / len(features)))
+    return mean.astype(np.float32), scale
+
+
+def _scales(deviations: np.ndarray) -> np.ndarray:
+    """Of features with these deviations; what is all but constant counts for nothing."""
+    if not len(deviations):
+        return deviations
+    least = 1e-3 * float(np.sqrt(np.mean(np.square(deviations))))
+    return np.where(deviations > least, np.maximum(deviations, 1e-6), 1e6)
 
 
 def fit_head(
@@ -106,6 +127,7 @@ def fit_head(
     l2: float,
     sample_weight: np.ndarray | None = None,
     start: Head | None = None,
+    own: int | None = None,
 ) -> Head:
     """Fit a head.
 
@@ -116,16 +138,17 @@ def fit_head(
         sample_weight: float of shape (n,), mean 1; uniform if None.
         start: head to start from, for instance the next stronger ``l2``; it also gives the
             standardization.
+        own: see :func:`standardization`.
 
     Raises:
         ZooError: there are many features, and the disk is full.
     """
-    mean, scale = (start.mean, start.scale) if start else standardization(features)
-    return _Problem.of(features, targets, sample_weight, mean, scale).solved(l1, l2, start)
+    mean, scale = (start.mean, start.scale) if start else standardization(features, own)
+    return Problem.of(features, targets, sample_weight, mean, scale).solved(l1, l2, start)
 
 
 @dataclass(frozen=True)
-class _Problem:
+class Problem:
     """What heads of any penalty are fitted to.
 
     Attributes:
@@ -142,6 +165,14 @@ class _Problem:
     scale: np.ndarray
 
     @classmethod
+    def of_standardized(
+        cls, z: np.ndarray, targets: np.ndarray, sample_weight: np.ndarray
+    ) -> Problem:
+        """On features that are standardized already; weights have mean 1."""
+        none = np.zeros(0, np.float32)
+        return cls(z, targets, sample_weight.astype(np.float32) / len(z), none, none)
+
+    @classmethod
     def of(
         cls,
         features: Table,
@@ -149,20 +180,28 @@ class _Problem:
         sample_weight: np.ndarray | None,
         mean: np.ndarray,
         scale: np.ndarray,
-    ) -> _Problem:
+    ) -> Problem:
+        """On features that are standardized here."""
         z = standardized(features, mean, scale)
         weight = np.ones(len(z)) if sample_weight is None else sample_weight
         return cls(z, targets, weight.astype(np.float32) / len(z), mean, scale)
 
-    def solved(self, l1: float, l2: float, start: Head | None) -> Head:
+    def solved(
+        self, l1: float, l2: float, start: Head | None, tolerance: float = _TOLERANCE
+    ) -> Head:
+        """The head of these penalties, found from another one or from zero.
+
+        The search ends where an iteration gains less than ``tolerance`` of the loss.
+        """
         shape = (self.z.shape[1], self.targets.shape[1])
         kernel = start.kernel if start else np.zeros(shape, np.float32)
         bias = start.bias if start else np.log(np.maximum(self.targets.mean(axis=0), 1e-6))
+        search = _minimize_l1 if l1 > 0 else _minimize
         smooth = _objective(self.z, self.targets, self.weight, l2)
         # threads wait for each other in small products: measured sixteen times slower on a busy
         # machine
         with threadpool_limits(1 if self.z.size * self.targets.shape[1] < _LARGE else None):
-            kernel, bias, passes = (_minimize_l1 if l1 > 0 else _minimize)(smooth, kernel, bias, l1)
+            kernel, bias, passes = search(smooth, kernel, bias, l1, tolerance)
         kernel, bias = kernel.astype(np.float32), bias.astype(np.float32)
         return Head(self.mean, self.scale, kernel, bias, l2, passes)
 
@@ -185,19 +224,19 @@ def _objective(z: np.ndarray, targets: np.ndarray, weight: np.ndarray, l2: float
 
 
 def _search(
-    function: Callable, start: np.ndarray, bounds: list | None = None
+    function: Callable, start: np.ndarray, tolerance: float, bounds: list | None = None
 ) -> tuple[np.ndarray, int]:
     """Where the function is lowest, and how often it was asked."""
     # takes a tenth of a second, for which no wrong line must wait
     from scipy.optimize import minimize
 
-    options = {"maxiter": _MAX_ITERATIONS, "maxcor": 20, "ftol": 1e-7, "gtol": 1e-5}
+    options = {"maxiter": _MAX_ITERATIONS, "maxcor": 20, "ftol": tolerance, "gtol": 1e-5}
     found = minimize(function, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return found.x, int(found.nfev)
 
 
 def _minimize(
-    smooth: Objective, kernel: np.ndarray, bias: np.ndarray, _l1: float
+    smooth: Objective, kernel: np.ndarray, bias: np.ndarray, _l1: float, tolerance: float
 ) -> tuple[np.ndarray, np.ndarray, int]:
     size = kernel.size
 
@@ -205,12 +244,14 @@ def _minimize(
         value, dk, db = smooth(x[:size].reshape(kernel.shape), x[size:])
         return value, np.concatenate([dk.ravel(), db]).astype(np.float64)
 
-    x, passes = _search(function, np.concatenate([kernel.ravel(), bias]).astype(np.float64))
+    x, passes = _search(
+        function, np.concatenate([kernel.ravel(), bias]).astype(np.float64), tolerance
+    )
     return x[:size].reshape(kernel.shape), x[size:], passes
 
 
 def _minimize_l1(
-    smooth: Objective, kernel: np.ndarray, bias: np.ndarray, l1: float
+    smooth: Objective, kernel: np.ndarray, bias: np.ndarray, l1: float, tolerance: float
 ) -> tuple[np.ndarray, np.ndarray, int]:
     size = kernel.size
 
@@ -224,7 +265,7 @@ def _minimize_l1(
     flat = kernel.ravel()
     start = np.concatenate([np.maximum(flat, 0), np.maximum(-flat, 0), bias]).astype(np.float64)
     bounds = [(0, None)] * (2 * size) + [(None, None)] * bias.size
-    x, passes = _search(function, start, bounds)
+    x, passes = _search(function, start, tolerance, bounds)
     return (x[:size] - x[size : 2 * size]).reshape(kernel.shape), x[2 * size :], passes
 
 
@@ -234,6 +275,7 @@ def choose_head(
     *,
     l1: float,
     sample_weight: np.ndarray | None = None,
+    own: int | None = None,
 ) -> tuple[Head, list[tuple[float, float]]]:
     """Fit heads from strong to weak ``l2``, each starting from the last; keep the best on val.
 
@@ -242,6 +284,7 @@ def choose_head(
         val: features (m, d) and integer labels (m,).
         l1: strength of the other penalty.
         sample_weight: of the training samples.
+        own: see :func:`standardization`.
 
     Returns:
         The head of lowest validation log loss, with the passes of all that were tried, and (l2,
@@ -250,8 +293,8 @@ def choose_head(
     Raises:
         ZooError: there are many features, and the disk is full.
     """
-    mean, scale = standardization(train[0])
-    problem = _Problem.of(*train, sample_weight, mean, scale)
+    mean, scale = standardization(train[0], own)
+    problem = Problem.of(*train, sample_weight, mean, scale)
     judged = standardized(val[0], mean, scale)
     tried: list[tuple[float, float]] = []
     best = head = None
@@ -260,7 +303,7 @@ def choose_head(
     for l2 in L2_GRID:
         head = problem.solved(l1, l2, start=head)
         passes += head.passes
-        p = _softmax(head._of_standardized(judged))[rows, val[1]]
+        p = softmax_of(head._of_standardized(judged))[rows, val[1]]
         tried.append((l2, float(-np.log(np.maximum(p, 1e-12)).mean())))
         if tried[-1][1] <= min(loss for _, loss in tried):
             best = head

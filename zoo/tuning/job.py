@@ -101,7 +101,7 @@ def tune(
     """
     progress = progress or for_python()
     request = Request(trials, head_trials, metric, jobs, seconds_of(timeout), prune, top)
-    given = collect_settings(backbone, data, config, settings, progress)
+    given = _one_set_of_features(collect_settings(backbone, data, config, settings, progress))
     resolved = _checked(given)
     searched = default_space(resolved)
     if space is not None:
@@ -169,6 +169,12 @@ def sweep(
         "finetune": {n: Dimension(n, choices=tuple(c)) for n, c in choices_of(points).items()}
     }
     return _finished(session, refit)
+
+
+def _one_set_of_features(given: Settings) -> Settings:
+    """What the heads of all trials see: the penalties of one set say nothing of another's."""
+    depths = "last" if given.depths == "auto" else given.depths
+    return given.changed(depths=depths, views="1" if given.views == "auto" else given.views)
 
 
 def _checked(given: Settings) -> ResolvedPlan:
