@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from zoo.evaluate.inference import BATCH, Inference
+from zoo.keras_setup import import_keras
 from zoo.train.inputs import starting_backbone
 from zoo.train.plan import ResolvedPlan
 
@@ -15,8 +16,10 @@ _ROUNDS = 2  # batches that are timed, after one that builds the graph
 _HEAD = 1.5e-7  # seconds per image and feature of one head with its choice of a penalty
 _STEP = 2.2  # forward passes that a training step of the upper half takes; 3 of all blocks
 _STEP_ALL = 3.0
-_START = 12.0  # seconds until the first training step: building, tracing
-_SAVE = 6.0  # seconds to write, reload and time the network of a run, for each member
+# times the seconds to build a network and its graph: until the first training step; to write and
+# time the network of a run, for each member
+_START = 2.5
+_SAVE = 1.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Speed:
 
 def measure(resolved: ResolvedPlan) -> Speed:
     """Build the network and time some batches; its weights are loaded as for training."""
+    import_keras()  # once, not for every network
     started = time.perf_counter()
     backbone = starting_backbone(resolved)
     network = Inference(backbone.model)
@@ -83,7 +87,7 @@ class Costs:
         """
         speed, settings = speed.at(resolved.size), resolved.settings
         folds = max(1, settings.folds)
-        total = speed.build + folds * _SAVE
+        total = speed.build * (1 + folds * _SAVE)
         if not resolved.from_scratch:
             total += self.images * speed.forward
             total += folds * self.train * speed.features * _HEAD
@@ -94,7 +98,7 @@ class Costs:
             # with folds, the rest of the images of the other folds, less those that judge
             share = 1.0 if folds == 1 else (folds - 1) / folds
             epoch = share * (self.train * step + 2 * self.val) * speed.forward
-            total += folds * (_START + resolved.epochs * epoch)
+            total += folds * (speed.build * _START + resolved.epochs * epoch)
         return total * self.correction(kind_of(resolved))
 
     def correction(self, kind: str) -> float:

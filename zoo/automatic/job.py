@@ -205,7 +205,7 @@ class Search:
         resolved = self.resolved(proposal)
         if candidate not in self.speeds:
             self.speeds[candidate] = measure(resolved)
-        share = _SHARE if not self.sizes else _SHARE / 2
+        share, last = (_SHARE / 2 if self.sizes else _SHARE), None
         for size, epochs in self._smaller(candidate, resolved):
             self.sizes[candidate] = size
             chosen = replace(proposal, settings={**proposal.settings, **epochs})
@@ -215,6 +215,10 @@ class Search:
                 break
             if predicted * _OPTIMISM <= share * self.left:
                 return chosen, predicted
+            last = chosen, predicted
+        # anything is better than nothing
+        if len(self.sizes) == 1 and last and last[1] * _OPTIMISM <= self.left - _RESERVE:
+            return last
         del self.sizes[candidate]
         return None
 
