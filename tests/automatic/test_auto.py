@@ -12,7 +12,7 @@ import pytest
 import zoo
 from zoo.automatic.cost import Costs, Speed
 from zoo.automatic.journal import Step, open_journal
-from zoo.automatic.plan import FOLDS, cheaper, proposals
+from zoo.automatic.plan import FOLDS, cheaper, probe_of, proposals
 from zoo.automatic.request import Candidate, candidates, seconds
 from zoo.automatic.words import time_in_words
 from zoo.errors import ZooError
@@ -58,6 +58,14 @@ def test_no_time_is_spent_on_clearly_worse_backbones():
     assert [p.candidate for p in close[:2]] == [MOBILE, LITE]
 
 
+def test_runs_are_named_in_words():
+    first, *others = proposals({LITE: 0.3}, 500, {LITE: 224}, 400)
+    assert first.words == "efficientnet-lite0, fine-tuned, 5 folds"
+    assert "efficientnet-lite0, fine-tuned, 288 px, 5 folds" in {p.words for p in others}
+    assert probe_of(LITE, 50_000).words == "efficientnet-lite0, probe"
+    assert probe_of(CNN, 500).words == "cnn, from scratch"
+
+
 @pytest.mark.parametrize(("images", "folds"), [(500, FOLDS), (10_000, 0)])
 def test_few_images_are_cross_validated(images, folds):
     first = next(proposals({LITE: 0.3}, images, {LITE: 224}, 500))
@@ -94,7 +102,7 @@ def test_predictions_learn_from_what_runs_took():
 
 def test_a_journal_is_continued_only_for_the_same_request(tmp_path):
     journal = open_journal(tmp_path / "a", {"seconds": 60.0})
-    journal.steps.append(Step("a-1", "backbone=cnn", "why", "probe", 3.0, 0.0, 2.0, "done"))
+    journal.steps.append(Step("a-1", "backbone=cnn", "cnn", "why", "probe", 3.0, 0.0, 2.0, "done"))
     journal.write()
     again = open_journal(tmp_path / "a", {"seconds": 60.0})
     assert again.steps == journal.steps

@@ -101,14 +101,14 @@ def plan(
         if chosen is None:
             continue
         proposal, predicted = chosen
-        found.append(Planned(proposal.key, proposal.why, predicted))
+        found.append(Planned(proposal.words, proposal.why, predicted))
         left -= predicted
         probed[candidate] = float(len(probed))
     for proposal in search.proposals(dict.fromkeys(probed, 0.0)):
         predicted = search.predict(proposal)
         if predicted * _OPTIMISM > left - _RESERVE:
             continue
-        found.append(Planned(proposal.key, proposal.why, predicted))
+        found.append(Planned(proposal.words, proposal.why, predicted))
         left -= predicted
     return found
 
@@ -285,7 +285,7 @@ def _carry_out(search: Search, budget_ms: float | None) -> AutoResult:
         search.progress.say("stopped by Ctrl-C: combining what is done")
     runs = [open_run(step.run, search.folder) for step in journal.done]
     if not runs:
-        reasons = "; ".join(f"{step.key}: {step.reason}" for step in journal.steps)
+        reasons = "; ".join(f"{step.what}: {step.reason}" for step in journal.steps)
         raise ZooError(
             f"no network could be trained ({reasons})"
             if reasons
@@ -332,7 +332,7 @@ def _finetune(search: Search, losses: dict[Candidate, float]) -> None:
                 _train(search, option, predicted)
                 break
         else:
-            search.progress.say(f"left out, it does not fit the time: {proposal.key}")
+            search.progress.say(f"left out, it does not fit the time: {proposal.words}")
 
 
 def _train(search: Search, proposal: Proposal, predicted: float) -> Run | None:
@@ -347,6 +347,7 @@ def _train(search: Search, proposal: Proposal, predicted: float) -> Run | None:
     step = known or Step(
         run=f"{search.name}-{len(journal.steps) + 1}",
         key=proposal.key,
+        what=proposal.words,
         why=proposal.why,
         kind=kind,
         predicted=round(predicted, 1),
@@ -356,7 +357,7 @@ def _train(search: Search, proposal: Proposal, predicted: float) -> Run | None:
         journal.steps.append(step)
     begun = clock.monotonic()
     search.progress.say(
-        f"{step.run}: {proposal.key} ({proposal.why}); about {predicted:.0f} s of "
+        f"{step.run}: {proposal.words} ({proposal.why}); about {predicted:.0f} s of "
         f"{max(0.0, search.left):.0f} s"
     )
     with _timed(search, step, begun), deadline(search.until - _RESERVE) as limit:

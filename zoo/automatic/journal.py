@@ -23,6 +23,7 @@ class Step:
     Attributes:
         run: its name.
         key: see :attr:`zoo.automatic.plan.Proposal.key`.
+        what: it is, in words.
         why: in words.
         kind: ``probe`` or ``finetune``.
         predicted: seconds.
@@ -35,6 +36,7 @@ class Step:
 
     run: str
     key: str
+    what: str
     why: str
     kind: str
     predicted: float

@@ -51,7 +51,7 @@ def _row(row: Row, best: bool) -> dict[str, Any]:
         "run": row.run,
         "what": row.what,
         "best": best,
-        "judged": [row.judged.get(metric) for metric in ("log_loss", "accuracy")],
+        "judged": [row.judged.get("log_loss")],
         "test": [row.test.get(metric) for metric in ("accuracy", "log_loss")],
         "ms": "–" if row.ms_per_image is None else f"{row.ms_per_image:.1f}",
         "seconds": f"{row.seconds:.0f}",
@@ -62,7 +62,7 @@ def _step(step: Any) -> dict[str, str]:
     state = {"done": "ended by the time" if step.cut else ""}.get(step.state, step.state)
     return {
         "run": step.run,
-        "what": step.key,
+        "what": step.what,
         "why": step.why,
         "predicted": f"{step.predicted:.0f}",
         "seconds": f"{step.seconds:.0f}",
@@ -77,7 +77,7 @@ def timeline(result: AutoResult) -> Markup:
     for i, step in enumerate(result.steps):
         y = i * _HEIGHT
         parts.append(svg.text(_LEFT - 8, y + 15, step.run[-24:], "end", "name"))
-        about = f"{step.key}: {step.seconds:.0f} s, predicted {step.predicted:.0f} s"
+        about = f"{step.what}: {step.seconds:.0f} s, predicted {step.predicted:.0f} s"
         width = max(2.0, step.seconds * scale)
         parts.append(svg.box(_LEFT + step.started * scale, y + 5, width, 12, "bar", about))
     bottom = len(result.steps) * _HEIGHT + 4

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import backbones
 from zoo.automatic.request import Candidate
+from zoo.words import counted
 
 FOLDS = 5
 _SMALL = 20_000  # images outside the test split up to which heads are cross-validated: seconds
@@ -39,6 +41,22 @@ class Proposal:
             f"{k}={v}" for k, v in sorted({**self.candidate.settings, **self.settings}.items())
         ]
         return " ".join(parts)
+
+    @property
+    def words(self) -> str:
+        """What it is, such as ``efficientnet-lite0, probe, 5 folds``."""
+        given = self.settings
+        name = backbones.short_name(self.candidate.backbone)
+        if self.candidate.from_scratch:
+            parts = [name, "from scratch"]
+        else:
+            parts = [name, "probe" if given.get("unfreeze") == "none" else "fine-tuned"]
+        parts += [f"{given['size']} px"] if given.get("size") else []
+        parts += [f"{given['augment']} augmentation"] if given.get("augment") else []
+        parts += [str(given["mix"])] if given.get("mix") else []
+        parts += [counted(int(given["epochs"]), "epoch")] if given.get("epochs") else []
+        parts += [f"{given['folds']} folds"] if given.get("folds") else []
+        return ", ".join(parts)
 
 
 def probe_of(candidate: Candidate, images: int) -> Proposal:

@@ -17,7 +17,7 @@ class Planned:
     """A run that would be trained.
 
     Attributes:
-        what: its settings.
+        what: it is, in words.
         why: in words.
         seconds: predicted.
     """
@@ -33,7 +33,7 @@ class Row:
 
     Attributes:
         run: its name.
-        what: its settings in words.
+        what: it is, in words.
         judged: metrics on the split that all choices are made on.
         test: metrics on the test images.
         ms_per_image: measured; None if not.
@@ -79,10 +79,10 @@ class AutoResult:
         runs = [open_run(name, runs_dir) for name in done]
         split = selection_split(runs)
         final = open_run(journal.final, runs_dir)
-        rows = [_row(run, done[run.name].key, done[run.name].seconds, split) for run in runs]
+        rows = [_row(run, done[run.name].what, done[run.name].seconds, split) for run in runs]
         if final.combination is not None:
             took = dict(final.record.get("seconds") or {}).get("total", 0.0)
-            rows.append(_row(final, f"{final.title} runs", took, split))
+            rows.append(_row(final, f"ensemble, {final.title}", took, split))
         rows.sort(key=lambda row: _loss(row.judged))
         return cls(
             run=final,

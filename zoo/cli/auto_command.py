@@ -138,21 +138,21 @@ def auto_text(result: AutoResult, wide: bool = False) -> str:
     from zoo.cli._tables import fitted, terminal_width
 
     split = "out-of-fold" if result.split == "oof" else "validation"
-    headers = ["run", f"{split} loss", "test accuracy", "test log loss", "ms", "s", "what it is"]
+    headers = ["run", "what it is", f"{split} loss", "test accuracy", "test log loss", "ms", "s"]
     rows = [
         [
             ("* " if row.run == result.run.name else "  ") + row.run,
+            row.what,
             _figure(row.judged.get("log_loss")),
             _figure(row.test.get("accuracy"), True),
             _figure(row.test.get("log_loss"), True),
             "" if row.ms_per_image is None else f"{row.ms_per_image:.1f}",
             f"{row.seconds:.0f}",
-            row.what,
         ]
         for row in result.rows
     ]
     shown = fitted(
-        headers, rows, [0, 2, 1, 6, 4, 5, 3], width=terminal_width(), wide=wide, right={4, 5}
+        headers, rows, [0, 1, 3, 2, 5, 6, 4], width=terminal_width(), wide=wide, right={5, 6}
     )
     failed = [
         f"{step.run} failed: {step.reason}" for step in result.steps if step.state == "failed"
