@@ -207,3 +207,12 @@ def test_a_run_that_fails_does_not_end_the_search(digits_folder, tmp_path, monke
         "the training loss became nan"
     ]
     assert any(step.state == "done" for step in result.steps[2:])
+
+
+def test_a_training_ends_at_its_deadline_with_the_best_so_far(digits_folder, tmp_path):
+    small = {**SMALL, "epochs": 1000, "patience": 0}
+    with deadline(time.monotonic() + 10) as limit:
+        run = zoo.finetune("cnn", digits_folder, name="a", runs_dir=tmp_path, **small)
+    assert limit.reached
+    assert 0 < len(run.epochs[0]) < 1000
+    assert run.trained[0]["best_epoch"] <= len(run.epochs[0])
