@@ -15,6 +15,7 @@ import pytest
 import zoo
 from backbones import BackboneError
 from zoo.evaluate.metrics import value
+from zoo.train import member
 
 CNN = {"size": 16, "blocks": 2, "filters": 8, "dense_units": 16, "near_duplicates": False}
 QUICK = {**CNN, "epochs": 3, "flip": "none", "batch_size": 16}
@@ -232,6 +233,36 @@ def test_probe_is_kept_where_finetuning_does_not_beat_it(digits_folder, tmp_path
     assert kept["finetune"]["val_loss"] > kept["probe"]["val_loss"]
     table = run.predictions("val")
     assert value("accuracy", table.labels, table.probabilities) == kept["probe"]["val_accuracy"]
+
+
+@pytest.mark.parametrize("depths", ["last", "all"])
+def test_the_saved_model_is_the_probe_where_the_average_is_worse_than_it(
+    digits_folder, tmp_path, monkeypatch, depths
+):
+    averaged = member._averaged
+
+    def worse(*given):
+        return {**averaged(*given), "val_loss": float("inf")}
+
+    monkeypatch.setattr(member, "_averaged", worse)
+    monkeypatch.setattr(member, "is_distinguishable", lambda *_: False)
+    run = zoo.finetune(
+        "efficientnet",
+        digits_folder,
+        size=32,
+        epochs=2,
+        unfreeze="top",
+        near_duplicates=False,
+        depths=depths,
+        views="2",
+        runs_dir=tmp_path,
+    )
+    kept = run.record["kept"][0]
+    assert (kept["stage"], kept["depths"], kept["views"]) == ("probe", depths, 2)
+    table = run.predictions("test")
+    files = [digits_folder / sample for sample in table.ids]
+    found = zoo.predict(run, files).probabilities
+    np.testing.assert_allclose(found, table.probabilities, atol=1e-5)
 
 
 def test_folds_store_out_of_fold_predictions_and_keep_the_bag(digits_folder, tmp_path):

@@ -163,6 +163,7 @@ def train_member(
                 stages["average"] = averaged
             elif averaged is not None:
                 best_epoch = 0
+                _put(classifier, start)
     probe = None if best_epoch else head
     kept = Member(classifier, probe, 1.0, best_epoch, stages, history, tried)
     if not settings.calibrate:
@@ -220,6 +221,12 @@ def _averaged(
 def _average_with(classifier: Classifier, start: Sequence[np.ndarray]) -> None:
     for variable, before in zip(classifier.logits.trainable_variables, start, strict=True):
         variable.assign((variable.numpy() + before) / 2)
+
+
+def _put(classifier: Classifier, values: Sequence[np.ndarray]) -> None:
+    """Give the classifier's trainable weights these values."""
+    for variable, value in zip(classifier.logits.trainable_variables, values, strict=True):
+        variable.assign(value)
 
 
 def _losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

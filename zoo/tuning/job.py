@@ -173,6 +173,8 @@ def sweep(
 
 def _one_set_of_features(given: Settings) -> Settings:
     """What the heads of all trials see: the penalties of one set say nothing of another's."""
+    if resolve(given).from_scratch:  # there are no features
+        return given
     depths = "last" if given.depths == "auto" else given.depths
     return given.changed(depths=depths, views="1" if given.views == "auto" else given.views)
 
