@@ -94,6 +94,7 @@ def test_predictions_learn_from_what_runs_took():
     assert costs.predict(speed, probe) < first
     assert costs.predict(speed, plan_of(backbone="efficientnet", folds=5)) > 3 * first
     assert costs.predict(speed, plan_of(backbone="efficientnet", size=112)) < 0.5 * first
+    assert costs.predict(speed, plan_of(backbone="efficientnet", views="1")) < first
     costs.observe("finetune", first, 2 * first)
     assert costs.predict(speed, tuned) == pytest.approx(2 * first)
     costs.observe("finetune", 2 * first, 2 * first)

@@ -9,6 +9,7 @@ import numpy as np
 
 from zoo.evaluate.inference import BATCH, Inference
 from zoo.keras_setup import import_keras
+from zoo.settings import Settings
 from zoo.train.inputs import starting_backbone
 from zoo.train.plan import ResolvedPlan
 
@@ -88,11 +89,11 @@ class Costs:
         speed, settings = speed.at(resolved.size), resolved.settings
         folds = max(1, settings.folds)
         total = speed.build * (1 + folds * _SAVE)
+        passes = 1
         if not resolved.from_scratch:
-            total += self.images * speed.forward
+            passes = _views(settings)
             total += folds * self.train * speed.features * _HEAD
-        else:
-            total += self.images * speed.forward
+        total += passes * self.images * speed.forward
         if not resolved.probe_only:
             step = _STEP_ALL if resolved.unfreeze == "all" else _STEP
             # with folds, the rest of the images of the other folds, less those that judge
@@ -118,6 +119,13 @@ class Costs:
             self.ratios.setdefault(kind, []).append(
                 self.correction(kind) * max(0.2, seconds / predicted)
             )
+
+
+def _views(settings: Settings) -> int:
+    """Passes over the images that the features take: the most that may be tried."""
+    if settings.views == "auto":
+        return 1 if settings.flip == "none" else 2
+    return int(settings.views)
 
 
 def kind_of(resolved: ResolvedPlan) -> str:
