@@ -16,6 +16,7 @@ import zoo
 from backbones import BackboneError
 from zoo.evaluate.metrics import value
 from zoo.train import member
+from zoo.train.fit import Validation
 
 CNN = {"size": 16, "blocks": 2, "filters": 8, "dense_units": 16, "near_duplicates": False}
 QUICK = {**CNN, "epochs": 3, "flip": "none", "batch_size": 16}
@@ -235,17 +236,28 @@ def test_probe_is_kept_where_finetuning_does_not_beat_it(digits_folder, tmp_path
     assert value("accuracy", table.labels, table.probabilities) == kept["probe"]["val_accuracy"]
 
 
-@pytest.mark.parametrize("depths", ["last", "all"])
-def test_the_saved_model_is_the_probe_where_the_average_is_worse_than_it(
-    digits_folder, tmp_path, monkeypatch, depths
+@pytest.mark.parametrize(("depths", "stage"), [("last", "probe"), ("all", "finetune")])
+def test_the_better_of_probe_and_finetuned_weights_is_saved_where_their_average_is_worse(
+    digits_folder, tmp_path, monkeypatch, depths, stage
 ):
-    averaged = member._averaged
+    averaged, judge = member._averaged, Validation.judge
 
     def worse(*given):
         return {**averaged(*given), "val_loss": float("inf")}
 
+    losses = iter([0.5])
+
+    def judged(images, logits):  # first the probe, then epochs and what fine-tuning gives
+        loss, accuracy = judge(images, logits)
+        first = next(losses, None)
+        if stage == "finetune":
+            return (50.0, accuracy) if first else (loss, accuracy)
+        return loss, accuracy
+
     monkeypatch.setattr(member, "_averaged", worse)
     monkeypatch.setattr(member, "is_distinguishable", lambda *_: False)
+    if stage == "finetune":
+        monkeypatch.setattr(Validation, "judge", judged)
     run = zoo.finetune(
         "efficientnet",
         digits_folder,
@@ -258,7 +270,9 @@ def test_the_saved_model_is_the_probe_where_the_average_is_worse_than_it(
         runs_dir=tmp_path,
     )
     kept = run.record["kept"][0]
-    assert (kept["stage"], kept["depths"], kept["views"]) == ("probe", depths, 2)
+    if stage == "finetune":
+        assert kept["stage"] == stage
+    assert (kept["depths"], kept["views"]) == (depths, 2)
     table = run.predictions("test")
     files = [digits_folder / sample for sample in table.ids]
     found = zoo.predict(run, files).probabilities

@@ -158,9 +158,12 @@ def train_member(
                 loss, accuracy = validation.judge(tuned)
                 stages["finetune"] = {"val_loss": loss, "val_accuracy": accuracy}
             groups = inputs.data.groups[val]
+            ended = [variable.numpy() for variable in classifier.logits.trainable_variables]
             averaged = _averaged(classifier, start, (of_probe, tuned), validation, groups)
             if averaged is not None and averaged["val_loss"] <= start_loss:
                 stages["average"] = averaged
+            elif averaged is not None and stages["finetune"]["val_loss"] < start_loss:
+                _put(classifier, ended)  # too far from the probe for an average of both
             elif averaged is not None:
                 best_epoch = 0
                 _put(classifier, start)
