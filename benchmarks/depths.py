@@ -22,7 +22,7 @@ import zoo
 from ensembles.comparison import compare
 from zoo.runs import Run
 
-HEADS = ["depths", "views", "seconds of fitting", "ms an image", "accuracy", "log loss", "change"]
+HEADS = ["depths", "views", "seconds of fitting", "ms per image", "accuracy", "log loss", "change"]
 
 
 def trained(data: str, backbone: str, seed: int, name: tuple[str, str], folder: str) -> Run:

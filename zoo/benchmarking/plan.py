@@ -193,6 +193,7 @@ def _candidate(given: Settings) -> Candidate:
         resolved = resolve(given)
         scratch = resolved.from_scratch
         variants = [v for v in VARIANTS if v != "probe" or not scratch]
+        given = given if scratch else _one_head(given)
         settings = {v: resolve(given.changed(**_changes(v, scratch))) for v in variants}
     except BackboneError as error:
         if "has no setting" not in str(error):
@@ -202,6 +203,12 @@ def _candidate(given: Settings) -> Candidate:
             f"cnn.blocks=3"
         ) from None
     return Candidate(resolved.spec.name, settings)
+
+
+def _one_head(given: Settings) -> Settings:
+    """One head for all variants and seeds: they differ in the recipe, and their weights average."""
+    depths = "all" if given.depths == "auto" else given.depths
+    return given.changed(depths=depths, views="1" if given.views == "auto" else given.views)
 
 
 def _changes(variant: str, scratch: bool) -> dict[str, Any]:
