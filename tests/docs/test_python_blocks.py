@@ -36,6 +36,8 @@ def photos_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for number, pixels in enumerate(digits.images[digits.target == digit][:30], start=1):
             image = Image.fromarray((pixels * 15.9).astype(np.uint8)).resize((16, 16))
             image.save(tmp_path / "photos" / name / f"{number}.jpg")
+    (tmp_path / "new-photos").mkdir()
+    image.save(tmp_path / "new-photos/1.jpg")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
