@@ -8,7 +8,7 @@ import Keras; building a backbone does, and so does asking for a ``hub:`` module
 from backbones import cnn, efficientnet, efficientnet_lite, mobilenet, resnet  # noqa: F401
 from backbones._build import Backbone, build, check, upper_blocks, weights_digest
 from backbones._declared import check_weights
-from backbones._depths import VIEWS, deep_network, last_maps, seen_in_views, turned
+from backbones._depths import VIEWS, deep_network, depth_columns, last_maps, seen_in_views, turned
 from backbones._errors import BackboneError
 from backbones._fold import folded
 from backbones._hub_source import find_module, short_name
@@ -28,6 +28,7 @@ __all__ = [
     "check",
     "check_weights",
     "deep_network",
+    "depth_columns",
     "digest_of",
     "families",
     "fetch",

@@ -67,6 +67,17 @@ def deep_network(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs[0], together, name=f"{model.name}_depths")
 
 
+def depth_columns(model: keras.Model) -> dict[int, slice]:
+    """Side of each map that :func:`deep_network` pools, to its columns there; coarsest first."""
+    start, found = int(model.output_shape[1]), {}
+    for tensor in last_maps(model):
+        side, channels = int(tensor.shape[1]), int(tensor.shape[-1])
+        width = channels if _is_mean_of(model.layers[-1], tensor) else 2 * channels
+        found[side] = slice(start, start + width)
+        start += width
+    return found
+
+
 def _is_mean_of(layer: Any, tensor: Any) -> bool:
     from keras import layers
 

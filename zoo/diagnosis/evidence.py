@@ -54,7 +54,7 @@ class Evidence:
             )
         self.run = run
         self.settings = Settings.of(run.settings, f"run {run.name!r}")
-        self._progress = progress or Progress()
+        self.progress = progress or Progress()
 
     def rerun_command(self, options: str) -> str:
         """The command that repeats the run with other options."""
@@ -93,7 +93,7 @@ class Evidence:
         """
         there, name = self.run.record["data"], self.run.name
         try:
-            found = load(self.settings, self._progress)
+            found = load(self.settings, self.progress)
         except ZooError as error:
             raise ZooError(
                 f"the images of run {name!r} cannot be loaded ({error}): put them back to "
@@ -114,13 +114,13 @@ class Evidence:
     @cached_property
     def seen(self) -> Inspection:
         """Sizes and thumbnails of the usable images."""
-        return inspect(self.catalog, self._progress)
+        return inspect(self.catalog, self.progress)
 
     @cached_property
     def prepared(self) -> Prepared:
         """The decoded images."""
         size, resize = self.run.view
-        return prepare(self.catalog, size, resize, self._progress)
+        return prepare(self.catalog, size, resize, self.progress)
 
     @cached_property
     def features(self) -> LazyRows | None:
@@ -136,7 +136,7 @@ class Evidence:
         found = stored_features(self.prepared, self.settings.backbone, digest, dtype)
         if found is not None:
             return found
-        return frozen_features(self.backbone, self.prepared, self._progress)
+        return frozen_features(self.backbone, self.prepared, self.progress)
 
     @cached_property
     def backbone(self) -> Backbone:
@@ -195,7 +195,7 @@ class Evidence:
         if groups is None:
             groups = self.dataset.groups[self.not_test]
         parts = folds(labels, groups, FOLDS, SEED)
-        with self._progress.step("probe", FOLDS) as advance:
+        with self.progress.step("probe", FOLDS) as advance:
             for rest, held in parts:
                 head = fit_head(
                     x[rest],
@@ -278,5 +278,5 @@ class Evidence:
             rng = np.random.default_rng(SEED)
             rows = np.sort(rng.choice(rows, _TRAIN_SAMPLE, replace=False))
         network = Inference(self.run.model)
-        shown = network.run(self.prepared.pixels, self.prepared.rows[rows], self._progress)
+        shown = network.run(self.prepared.pixels, self.prepared.rows[rows], self.progress)
         return self.catalog.labels[rows], shown

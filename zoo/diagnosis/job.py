@@ -11,6 +11,7 @@ from zoo.deprecated import renamed_parameters
 from zoo.diagnosis.altered_copies import check_altered_copies
 from zoo.diagnosis.backbone_comparison import check_backbones, checked
 from zoo.diagnosis.classes import check_balance, check_pairs
+from zoo.diagnosis.depths import check_depths
 from zoo.diagnosis.evidence import Evidence
 from zoo.diagnosis.finding import Finding, Outcome
 from zoo.diagnosis.images import check_drift, check_files, check_leaks, check_shortcuts
@@ -40,6 +41,7 @@ CHECKS: tuple[Callable[[Evidence], Outcome], ...] = (
     check_settings,
     check_study,
     check_fit,
+    check_depths,
     check_capacity,
     check_drift,
     check_shortcuts,

@@ -203,7 +203,7 @@ def choose_features(
     """
     grid = L2_GRID if l2 is None else (l2,)
     first = next(iter(tables))
-    chosen, parts = _parts(rows)
+    chosen, parts = sampled_folds(rows)
     if len(tables) == 1 or not parts:
         return Choice(first, {})
     rows, judged = rows.take(chosen), {}
@@ -229,8 +229,8 @@ def choose_features(
     return Choice(kept, judged)
 
 
-def _parts(rows: Rows) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-    """Rows that the choice looks at, whole groups, and their folds; none if they are too few."""
+def sampled_folds(rows: Rows) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+    """Up to 2,000 of the rows, in whole groups, and their folds; none if there are too few."""
     chosen = np.arange(len(rows.labels))
     if len(chosen) > _MOST:
         rng = np.random.default_rng(_SEED)

@@ -53,12 +53,11 @@ def deep_features(
     Raises:
         ZooError: the disk is full.
     """
-    network, name = backbones.deep_network(backbone.model), f"{backbone.spec.name} depths"
-    dtype, width = backbone.model.compute_dtype, backbone.model.output_shape[1]
+    network, width = backbones.deep_network(backbone.model), backbone.model.output_shape[1]
+    dtype = backbone.model.compute_dtype
     files = []
     for turns, mirrored in backbones.VIEWS[count]:
-        view = f"turned {turns} {'mirrored' if mirrored else ''}"
-        file = _place(prepared, name, str(backbone.digest), dtype, view)
+        file = _place_of_view(backbone, prepared, turns, mirrored)
         if not _is_stored(file, len(prepared.pixels), progress):
             _compute(file, network, _Turned(prepared.pixels, turns, mirrored), progress)
         files.append(file)
@@ -70,6 +69,29 @@ def deep_features(
             parts = (np.ascontiguousarray(piece).tobytes() for piece in pieces(table))
             write_array(temporary, "<f4", table.shape, parts)
     return files
+
+
+def deep_rows(
+    backbone: Backbone, prepared: Prepared, rows: np.ndarray, progress: Progress
+) -> np.ndarray:
+    """Features of all depths of some samples, of one view, read or computed: float32 (n, d + e).
+
+    Args:
+        backbone: with loaded weights, and with inner maps.
+        prepared: the decoded images.
+        rows: samples of the catalogue, int64 of shape (n,).
+        progress: shows the pass.
+    """
+    file = _place_of_view(backbone, prepared, *backbones.VIEWS[1][0])
+    if _is_stored(file, len(prepared.pixels), progress):
+        return rows_of(file, prepared.rows)[rows]
+    network = Inference(backbones.deep_network(backbone.model))
+    return network.run(prepared.pixels, prepared.rows[rows], progress, "features")
+
+
+def _place_of_view(backbone: Backbone, prepared: Prepared, turns: int, mirrored: bool) -> Path:
+    view, name = f"turned {turns} {'mirrored' if mirrored else ''}", f"{backbone.spec.name} depths"
+    return _place(prepared, name, str(backbone.digest), backbone.model.compute_dtype, view)
 
 
 def feature_tables(
