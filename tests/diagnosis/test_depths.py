@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -42,9 +40,7 @@ def test_a_head_on_the_last_layer_is_told_of_earlier_ones(digits: dict[str, Run]
     (finding,) = found.findings
     assert finding.command.endswith("--depths auto")
     assert "4 x 4" in finding.evidence[1]  # strokes are seen there
-    before, after = (
-        digits[name].metrics["test"]["accuracy"]["value"] for name in ("last", "auto")
-    )
+    before, after = (digits[name].metrics["test"]["accuracy"]["value"] for name in ("last", "auto"))
     assert after > before  # what it advises helps
     assert 0 < finding.cost <= 1
 
