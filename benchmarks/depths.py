@@ -1,12 +1,13 @@
 """What do features of all depths, and several views of an image, gain a linear head?
 
     python benchmarks/depths.py elpv digits                    # about two minutes each
-    python benchmarks/depths.py photos/ --backbones efficientnet resnet50 --views 1 2 8 --seeds 3
+    python benchmarks/depths.py photos/ --backbones efficientnet mobilenet=FILE.h5 --views 1 2 8
+    python benchmarks/depths.py elpv --seeds 3
 
 Each row is a linear probe (`--unfreeze none`), judged on the test images of its split; each seed is
-another split. Beside it is its change against the last layer and one view on the same images, with
-the 95% interval of the paired test. The row `auto` is what cross-validation on training images
-chose.
+another split (of data that has no split of its own). Beside it is its change against the last layer
+and one view on the same images, with the 95% interval of the paired test. The row `auto` is what
+cross-validation on training images chose.
 """
 
 from __future__ import annotations
@@ -26,10 +27,13 @@ HEADS = ["depths", "views", "seconds of fitting", "ms per image", "accuracy", "l
 
 
 def trained(data: str, backbone: str, seed: int, name: tuple[str, str], folder: str) -> Run:
-    """A linear probe on these depths and views."""
-    features = dict(zip(("depths", "views"), name, strict=True))
+    """A linear probe on these depths and views; a backbone may be ``NAME=FILE``."""
+    family, _, weights = backbone.partition("=")
+    settings = dict(zip(("depths", "views"), name, strict=True))
+    if weights:
+        settings["weights"] = weights
     return zoo.finetune(
-        backbone, data=data, runs_dir=folder, unfreeze="none", split_seed=seed, **features
+        family, data=data, runs_dir=folder, unfreeze="none", split_seed=seed, **settings
     )
 
 
@@ -59,7 +63,9 @@ def main() -> None:
     """Train and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="+", help="folders or built-in sets")
-    parser.add_argument("--backbones", nargs="+", default=["efficientnet"])
+    parser.add_argument(
+        "--backbones", nargs="+", default=["efficientnet"], help="NAME, or NAME=FILE of its weights"
+    )
     parser.add_argument("--views", nargs="+", default=["1", "2"])
     parser.add_argument("--seeds", type=int, default=1, help="splits")
     asked = parser.parse_args()
@@ -72,7 +78,7 @@ def main() -> None:
                 runs = [trained(data, backbone, seed, name, folder) for seed in seeds]
                 baseline = baseline or runs
                 rows.append(row_of(runs, baseline, name))
-            print_table(f"{backbone}, {data}, splits: {asked.seeds}", HEADS, rows)
+            print_table(f"{backbone.partition('=')[0]}, {data}, splits: {asked.seeds}", HEADS, rows)
 
 
 if __name__ == "__main__":
