@@ -29,7 +29,7 @@ LINES = [
     "finetun",
     "train",
     "evaluate run",
-    "export run",
+    "onnx run",
     "rm run",
     "--verson",
     "finetune",

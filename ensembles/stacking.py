@@ -12,7 +12,7 @@ from ensembles._folds import fold_numbers
 from ensembles.probabilities import log_loss, log_probabilities, softmax
 
 GRID = (1e-3, 1e-2, 1e-1, 1.0)  # strengths of the penalty that cross-validation chooses from
-_FLOOR = 1e-6  # a linear model must not be steered by how far below this a probability is
+FLOOR = 1e-6  # a linear model must not be steered by how far below this a probability is
 
 
 class Stacking(Combiner):
@@ -87,5 +87,5 @@ class Stacking(Combiner):
 
 def _features(probabilities: np.ndarray) -> np.ndarray:
     """Log-probabilities side by side: of shape (n, m * k)."""
-    logs = [log_probabilities(p, _FLOOR) for p in probabilities]
+    logs = [log_probabilities(p, FLOOR) for p in probabilities]
     return np.concatenate(logs, axis=1).astype(np.float64)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from zoo.diagnosis.job import Diagnosis, diagnose
     from zoo.estimator import ImageClassifier
     from zoo.evaluate.predict import ImagePrediction, Prediction, predict
+    from zoo.exporting.job import export, verify
     from zoo.listing import backbones_list as list
     from zoo.reporting.job import report
     from zoo.train.job import finetune
@@ -45,6 +46,7 @@ __all__ = [
     "benchmark",
     "diagnose",
     "ensemble",
+    "export",
     "finetune",
     "list",
     "load",
@@ -54,6 +56,7 @@ __all__ = [
     "runs",
     "sweep",
     "tune",
+    "verify",
 ]
 
 # name to its module, and its name there where that is another one
@@ -66,12 +69,14 @@ _LAZY = {
     "benchmark": "zoo.benchmarking.job",
     "diagnose": "zoo.diagnosis.job",
     "ensemble": "zoo.combine.job",
+    "export": "zoo.exporting.job",
     "finetune": "zoo.train.job",
     "list": "zoo.listing",
     "predict": "zoo.evaluate.predict",
     "report": "zoo.reporting.job",
     "sweep": "zoo.tuning.job",
     "tune": "zoo.tuning.job",
+    "verify": "zoo.exporting.job",
 }
 _ELSEWHERE = {"list": "backbones_list"}
 

@@ -100,14 +100,14 @@ _COMMANDS = {
     "diagnose": "debug explain why",
     "report": "html page plot",
     "predict": "classify infer inference pred",
+    "export": "convert save onnx tflite savedmodel",
+    "verify": "certify check",
     "list": "models backbones ls",
     "weights": "download fetch",
     "runs": "history status ps experiments",
     "show": "info metrics evaluate eval test val validate score results",
 }
 _INSTEAD_OF_COMMANDS = {
-    "export": "a run's folder holds model.keras, which keras.models.load_model reads after `import "
-    "backbones.hub_layer`",
     "rm": "remove the run's folder, which `zoo show RUN` prints",
     "remove": "remove the run's folder, which `zoo show RUN` prints",
     "delete": "remove the run's folder, which `zoo show RUN` prints",

@@ -26,7 +26,7 @@ def import_keras() -> None:
         return
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with warnings.catch_warnings(), _quiet_stderr():
+    with warnings.catch_warnings(), quiet_stderr():
         warnings.simplefilter("ignore")
         import keras
         import tensorflow as tf
@@ -42,7 +42,7 @@ def import_keras() -> None:
 
 
 @contextmanager
-def _quiet_stderr() -> Iterator[None]:
+def quiet_stderr() -> Iterator[None]:
     """Hold back what compiled code writes to standard error, and show it if the block fails.
 
     TensorFlow writes before its own log level is in force, so only the file descriptor helps.

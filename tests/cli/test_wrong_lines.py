@@ -138,7 +138,7 @@ COMMANDS = [
     ("evaluate run", "`zoo show` does that"),
     ("test run", "`zoo show` does that"),
     ("val", "`zoo show` does that"),
-    ("export run", "model.keras"),
+    ("onnx run", "zoo export"),
     ("rm run", "remove the run's folder"),
     ("delete run", "remove the run's folder"),
     ("classify", "`zoo predict` does that"),

@@ -23,6 +23,7 @@ PAGES = (
     "docs/guides/training.md",
     "docs/guides/python.md",
     "docs/guides/ensembling.md",
+    "docs/guides/export.md",
 )
 CLASSES = {"cat": 0, "dog": 1, "fox": 4}
 

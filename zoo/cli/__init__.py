@@ -30,6 +30,8 @@ _COMMANDS = {
     "diagnose": "Find out why a run is not better, and what to do.",
     "report": "Write the report of a run, or compare runs, as one HTML file.",
     "predict": "Predict images with a finished run.",
+    "export": "Write a run as a model for other programs, with proof that both agree.",
+    "verify": "Compare an exported model with its run again.",
     "list": "List the backbones.",
     "weights": "List, fetch and check the published ImageNet weights.",
     "runs": "List the runs.",

@@ -90,3 +90,23 @@ class Inference:
                 chunk = rows[start : start + BATCH]
                 yield np.ascontiguousarray(self(pixels[chunk]), np.float32)
                 advance(len(chunk))
+
+
+def without_resizing(model: keras.Model) -> keras.Model:
+    """A run's model for images that are resized already.
+
+    Args:
+        model: from RGB (n, height, width, 3) to probabilities (n, k), see
+            :func:`zoo.train.classifier.served_model`.
+
+    Returns:
+        The same layers from RGB (n, size, size, 3) on; ``model`` itself if it resizes nothing.
+    """
+    import keras
+
+    layer = next((one for one in model.layers if isinstance(one, keras.layers.Resizing)), None)
+    if layer is None:
+        return model
+    rgb = keras.Input(layer.output.shape[1:], name="prepared_rgb")
+    behind = keras.Model(layer.output, model.output)
+    return keras.Model(rgb, behind(rgb, training=False), name="classifier")

@@ -11,7 +11,7 @@ import numpy as np
 from zoo.data.decode import View
 from zoo.data.value_range import scale_of
 from zoo.errors import ZooError
-from zoo.evaluate.inference import BATCH, Inference
+from zoo.evaluate.inference import BATCH, Inference, without_resizing
 from zoo.runs import Run
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Single:
     """
 
     def __init__(self, model: keras.Model, view: View) -> None:
-        self._infer = Inference(model)
+        self._infer = Inference(without_resizing(model))
         self._view = view
         self.views = frozenset([view])
 

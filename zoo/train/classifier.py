@@ -178,8 +178,8 @@ def served_model(
 ) -> keras.Model:
     """The model that is saved: RGB of any size in 0..255 to probabilities.
 
-    It resizes as images were prepared. The resizing is bilinear on whole images; on images that
-    are prepared already it changes nothing.
+    It resizes nearly as images were prepared: a pixel differs by 0.3 to 0.7 of 255 on average. On
+    images that are prepared already it changes nothing.
 
     Args:
         members: of several, the probabilities are averaged; those with a frozen backbone share one.
@@ -195,6 +195,7 @@ def served_model(
         size,
         size,
         interpolation="bilinear",
+        antialias=True,  # nearly as images are prepared; without it a smaller image is another one
         crop_to_aspect_ratio=resize == "crop",
         pad_to_aspect_ratio=resize == "pad",
         dtype="float32",

@@ -1,0 +1,211 @@
+"""From an image to the pixels that a network takes, as operations of a graph.
+
+Pillow resizes in two passes, across and down, each a linear map of the pixels of a line, rounded to
+8 bits. Here each pass is a product with the matrix of that map, which is made from the image's
+size. That gives Pillow's pixels in any runtime that multiplies matrices.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+REDUCING_GAP = 3.0  # what zoo.data.decode gives Pillow where it stretches
+_EXIF, _ORIENTATION = b"Exif\0\0", 0x0112  # the header, and the tag
+_EXIF_WITHIN = 1 << 16  # bytes of a JPEG in which its EXIF data begin
+_ENTRIES = 64  # of a directory, those that are looked at
+
+
+def resized(images: Any, size: int, resize: str) -> tf.Tensor:
+    """RGB as :func:`zoo.data.decode` resizes it.
+
+    Args:
+        images: of shape (n, h, w, 3), values 0..255.
+        size: side of the result.
+        resize: ``stretch``, ``crop`` or ``pad``.
+
+    Returns:
+        float32 of shape (n, size, size, 3), whole numbers.
+    """
+    import tensorflow as tf
+
+    x = tf.cast(images, tf.float32)
+    shape = tf.shape(x)
+    height, width = shape[1], shape[2]
+    down, across = (_lines(n, other, size, resize) for n, other in _each_way(height, width))
+    x = _rounded(tf.einsum("nhwc,xw->nhxc", x, across))
+    x = _rounded(tf.einsum("nhxc,yh->nyxc", x, down))
+    return tf.ensure_shape(tf.clip_by_value(x, 0.0, 255.0), (None, size, size, 3))
+
+
+def _rounded(x: Any) -> tf.Tensor:
+    """Halves up, as Pillow does; what float32 makes a little less than a half, too."""
+    import tensorflow as tf
+
+    return tf.floor(x + (0.5 + 2e-5))
+
+
+def _each_way(height: Any, width: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    return (height, width), (width, height)
+
+
+def _lines(n: Any, other: Any, size: int, resize: str) -> tf.Tensor:
+    """The map of one pass, from lines of n pixels to lines of ``size``: of shape (size, n).
+
+    Args:
+        n: number of pixels this way.
+        other: number of pixels the other way.
+        size: side of the result.
+        resize: resize mode.
+    """
+    import tensorflow as tf
+
+    own, across = tf.cast(n, tf.float32), tf.cast(other, tf.float32)
+    if resize == "crop":  # the middle square
+        cut = tf.maximum(own - across, 0.0) / 2
+        return _map(n, cut, own - cut, float(size), 0.0, 1.0, size)
+    if resize == "pad":  # the shorter way gets borders; Pillow rounds to whole pixels
+        inner = tf.where(own < across, tf.round(own / across * size), float(size))
+        inner = tf.maximum(inner, 1.0)
+        first = tf.round((size - inner) / 2)
+        return _map(n, 0.0, own, inner, first, 1.0, size)
+    # first by whole boxes, which leaves at least three pixels for each one of the result
+    box = tf.maximum(tf.floor(own / size / REDUCING_GAP), 1.0)
+    return _map(n, 0.0, own / box, float(size), 0.0, box, size)
+
+
+def _map(n: Any, start: Any, stop: Any, inner: Any, first: Any, box: Any, size: int) -> tf.Tensor:
+    """Weights of a triangle filter that is as wide as a pixel of the result, at least two pixels.
+
+    Args:
+        n: number of pixels of a line.
+        start, stop: the part of it that is resized, in pixels or boxes.
+        inner: number of pixels that it becomes.
+        first: place of the first of these in the result.
+        box: number of pixels that are averaged before.
+        size: number of pixels of the result.
+    """
+    import tensorflow as tf
+
+    pixel = tf.floor(tf.range(tf.cast(n, tf.float32)) / box)  # that each one is in
+    last = tf.reduce_max(pixel) + 1.0
+    place = tf.range(float(size)) - first
+    scale = (stop - start) / inner
+    wide = tf.maximum(scale, 1.0)
+    centre = start + (place + 0.5) * scale
+    low = tf.maximum(tf.floor(centre - wide + 0.5), 0.0)
+    high = tf.minimum(tf.floor(centre + wide + 0.5), last)
+    distance = tf.abs(pixel[None, :] + 0.5 - centre[:, None]) / wide
+    inside = (pixel[None, :] >= low[:, None]) & (pixel[None, :] < high[:, None])
+    weights = tf.where(inside, tf.maximum(1.0 - distance, 0.0), 0.0)
+    total = tf.reduce_sum(weights, axis=1, keepdims=True)
+    weights = weights / tf.maximum(total, 1e-9)
+    shown = (place >= 0.0) & (place < inner)
+    return tf.where(shown[:, None], weights, 0.0)
+
+
+def decoded(content: Any, size: int) -> tf.Tensor:
+    """Upright RGB of an image file, as :func:`zoo.data.decode` reads it before it resizes.
+
+    A JPEG is decoded at the smallest scale of libjpeg that leaves twice ``size``; transparency is
+    laid over white; what EXIF says of the orientation is done.
+
+    Args:
+        content: scalar string, the content of a JPEG, PNG, WebP, BMP or GIF file.
+        size: side of what it is resized to.
+
+    Returns:
+        float32 of shape (h, w, 3), values 0..255.
+    """
+    import tensorflow as tf
+
+    head = tf.io.decode_raw(tf.strings.substr(content, 0, 3, unit="BYTE"), tf.uint8)
+    is_jpeg = tf.reduce_all(head == tf.constant([0xFF, 0xD8, 0xFF], tf.uint8))
+    is_png = tf.reduce_all(head == tf.constant([0x89, 0x50, 0x4E], tf.uint8))
+
+    def other() -> tf.Tensor:
+        rgb = tf.io.decode_image(content, channels=3, expand_animations=False)
+        return tf.cast(rgb, tf.float32)
+
+    return tf.case(
+        [
+            (is_jpeg, lambda: _jpeg(content, size)),
+            (is_png, lambda: _over_white(tf.io.decode_png(content, channels=4))),
+        ],
+        default=other,
+    )
+
+
+def _jpeg(content: Any, size: int) -> tf.Tensor:
+    import tensorflow as tf
+
+    def at_scale(ratio: int) -> Any:
+        def decode() -> tf.Tensor:
+            # as Pillow asks libjpeg; the default is a faster, coarser transform
+            how = {"channels": 3, "ratio": ratio, "dct_method": "INTEGER_ACCURATE"}
+            return tf.cast(tf.io.decode_jpeg(content, **how), tf.float32)
+
+        return decode
+
+    times = tf.reduce_min(tf.io.extract_jpeg_shape(content)[:2]) // (2 * size)
+    rgb = tf.case([(times >= r, at_scale(r)) for r in (8, 4, 2)], default=at_scale(1))
+    return _upright(rgb, _orientation(content))
+
+
+def _over_white(rgba: Any) -> tf.Tensor:
+    import tensorflow as tf
+
+    rgba = tf.cast(rgba, tf.float32)
+    alpha = rgba[..., 3:] / 255.0
+    return tf.round(rgba[..., :3] * alpha + 255.0 * (1.0 - alpha))
+
+
+def _orientation(content: Any) -> tf.Tensor:
+    """1..8: what the EXIF data of a JPEG say of its orientation; 1 if they say nothing."""
+    import tensorflow as tf
+
+    head = tf.strings.substr(content, 0, _EXIF_WITHIN, unit="BYTE")
+    data = tf.cast(tf.io.decode_raw(head, tf.uint8), tf.int32)
+    count = tf.maximum(tf.size(data) - len(_EXIF), 0)
+    here = tf.ones([count], tf.bool)
+    for i, byte in enumerate(_EXIF):
+        here &= data[i : i + count] == byte
+    found = tf.cast(tf.where(here)[:, 0], tf.int32)
+    # zeros behind it, so that there is something wherever a damaged header points
+    data = tf.concat([data, tf.zeros([2 * _EXIF_WITHIN], tf.int32)], 0)
+    return tf.cond(
+        tf.size(found) > 0,
+        lambda: _orientation_of(data[found[0] + len(_EXIF) :]),
+        lambda: tf.constant(1),
+    )
+
+
+def _orientation_of(tiff: Any) -> tf.Tensor:
+    """The orientation in the first directory of a TIFF header, given byte by byte."""
+    import tensorflow as tf
+
+    def number(at: Any, count: int) -> tf.Tensor:
+        parts = tf.stack([tf.gather(tiff, at + i) for i in range(count)], axis=-1)
+        ordered = tf.where(tiff[0] == ord("M"), parts, tf.reverse(parts, [-1]))
+        weights = tf.constant([256**i for i in reversed(range(count))], tf.int32)
+        return tf.reduce_sum(ordered * weights, axis=-1)
+
+    start = tf.clip_by_value(number(4, 4), 0, _EXIF_WITHIN)
+    entries = start + 2 + 12 * tf.range(_ENTRIES)
+    chosen = (tf.range(_ENTRIES) < number(start, 2)) & (number(entries, 2) == _ORIENTATION)
+    values = tf.boolean_mask(number(entries + 8, 2), chosen)
+    value = tf.cond(tf.size(values) > 0, lambda: values[0], lambda: tf.constant(1))
+    return tf.where((value >= 1) & (value <= 8), value, 1)
+
+
+def _upright(rgb: Any, orientation: Any) -> tf.Tensor:
+    import tensorflow as tf
+
+    def among(*values: int) -> tf.Tensor:
+        return tf.reduce_any(orientation == tf.constant(values))
+
+    rgb = tf.cond(orientation > 4, lambda: tf.transpose(rgb, (1, 0, 2)), lambda: rgb)
+    rgb = tf.cond(among(2, 3, 6, 7), lambda: tf.reverse(rgb, [1]), lambda: rgb)
+    return tf.cond(among(3, 4, 7, 8), lambda: tf.reverse(rgb, [0]), lambda: rgb)
