@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
 import zoo
 from zoo.automatic.cost import Costs, Speed
 from zoo.automatic.journal import Step, open_journal
-from zoo.automatic.plan import FOLDS, cheaper, probe_of, proposals
+from zoo.automatic.plan import FOLDS, SYMMETRIES, cheaper, probe_of, proposals, symmetric_probe
 from zoo.automatic.request import Candidate, candidates, seconds
 from zoo.automatic.words import time_in_words
 from zoo.errors import ZooError
@@ -71,6 +72,42 @@ def test_few_images_are_cross_validated(images, folds):
     first = next(proposals({LITE: 0.3}, images, {LITE: 224}, 500))
     assert first.settings["folds"] == folds
     assert all(p.settings["folds"] == 0 for p in cheaper(first))
+
+
+def test_runs_share_what_was_found_of_symmetries():
+    asked = symmetric_probe(LITE, 500)
+    assert asked.words == "efficientnet-lite0, probe, 8 views, 5 folds"
+    assert asked.settings["flip"] == "both" and asked.settings["unfreeze"] == "none"
+    shared = list(proposals({LITE: 0.3}, 500, {LITE: 224}, 400, SYMMETRIES))
+    assert all(p.settings["views"] == "8" and p.settings["flip"] == "both" for p in shared)
+    assert len(shared) == len(list(proposals({LITE: 0.3}, 500, {LITE: 224}, 400)))
+
+
+def texture(rng, grain):
+    """Blurred noise, lit from somewhere: it looks alike from all sides."""
+    noise = Image.fromarray(np.uint8(np.clip(rng.normal(128, 60, (48, 48)), 0, 255)))
+    pixels = np.asarray(noise.filter(ImageFilter.GaussianBlur(grain)), float)
+    light = np.linspace(-1, 1, 48) * rng.uniform(10, 40)
+    pixels = (
+        (pixels - pixels.mean()) / pixels.std() * 40
+        + 128
+        + np.rot90(np.tile(light, (48, 1)), rng.integers(4))
+    )
+    return Image.fromarray(np.uint8(np.clip(pixels, 0, 255)))
+
+
+@pytest.mark.slow
+def test_textures_are_found_to_have_no_up_and_down(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, grain in {"fine": 1.0, "middle": 1.25, "coarse": 1.5}.items():
+        (tmp_path / "textures" / name).mkdir(parents=True)
+        for i in range(80):
+            texture(rng, grain).save(tmp_path / "textures" / name / f"{i}.png")
+    asked = {"time": "4m", "backbones": ["efficientnet"], "size": 48, "epochs": 1}
+    result = zoo.auto(tmp_path / "textures", runs_dir=tmp_path / "runs", **asked)
+    runs = [row.run for row in result.rows]
+    flips = [zoo.load(name, tmp_path / "runs").settings["flip"] for name in runs]
+    assert flips.count("both") >= 2
 
 
 def test_images_that_hold_no_more_detail_are_not_enlarged():

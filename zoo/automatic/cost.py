@@ -92,6 +92,7 @@ class Costs:
         passes = 1
         if not resolved.from_scratch:
             passes = _views(settings)
+            total += (passes - 1) * speed.build  # the graph has the network once for each view
             total += folds * self.train * speed.features * _HEAD
         total += passes * self.images * speed.forward
         if not resolved.probe_only:

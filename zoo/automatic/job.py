@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Unpack
 
 import numpy as np
 
 from backbones import BackboneError
 from ensembles import EnsembleError
+from ensembles.comparison import compare
 from zoo import paths
 from zoo.automatic.cost import Costs, Speed, kind_of, measure
 from zoo.automatic.journal import Journal, Step, open_journal
-from zoo.automatic.plan import Proposal, cheaper, probe_of, proposals
+from zoo.automatic.plan import SYMMETRIES, Proposal, cheaper, probe_of, proposals, symmetric_probe
 from zoo.automatic.request import Candidate, candidates, seconds
 from zoo.automatic.result import AutoResult, Planned, selection_split
 from zoo.combine.job import ensemble
@@ -34,6 +36,7 @@ from zoo.train.remarks import data_remarks
 
 _RESERVE = 15.0  # seconds kept for combining and evaluating
 _SHARE = 0.6  # of the time left that one step may be predicted to take, unless it is the first
+_TEST_SHARE = 0.25  # of the time left that the question whether images may be turned may take
 _OPTIMISM = 1.15  # predictions are taken for this much longer when the time is checked
 _SMALLER = (160, 128, 96, 64)  # pixels, where a probe at the usual size takes too long
 _TINY = 96  # pixels that are enough for the smallest images
@@ -104,6 +107,9 @@ def plan(
         found.append(Planned(proposal.words, proposal.why, predicted))
         left -= predicted
         probed[candidate] = float(len(probed))
+    if (asked := search.symmetric_probe(next(iter(probed), None), left)) is not None:
+        found.append(Planned(asked[0].words, asked[0].why, asked[1]))
+        left -= asked[1]
     for proposal in search.proposals(dict.fromkeys(probed, 0.0)):
         predicted = search.predict(proposal)
         if predicted * _OPTIMISM > left - _RESERVE:
@@ -191,10 +197,26 @@ class Search:
         """Seconds that a run will take."""
         return self.costs.predict(self.speeds[proposal.candidate], self.resolved(proposal))
 
-    def proposals(self, losses: dict[Candidate, float]) -> Iterator[Proposal]:
+    def proposals(
+        self, losses: dict[Candidate, float], shared: Mapping[str, Any] = MappingProxyType({})
+    ) -> Iterator[Proposal]:
         """See :func:`zoo.automatic.plan.proposals`."""
         sizes = {c: self.sizes.get(c) or self.speeds[c].size for c in losses}
-        return proposals(losses, self.images, sizes, self.side)
+        return proposals(losses, self.images, sizes, self.side, shared)
+
+    def symmetric_probe(
+        self, candidate: Candidate | None, left: float
+    ) -> tuple[Proposal, float] | None:
+        """The probe that tells whether images may be turned, and predicted seconds.
+
+        None if there is no pretrained backbone, the user has decided it, or it takes too long.
+        """
+        decided = {"views", "flip"} & set(self.shared)
+        if candidate is None or candidate.from_scratch or decided:
+            return None
+        proposal = symmetric_probe(candidate, self.images)
+        predicted = self.predict(proposal)
+        return (proposal, predicted) if predicted * _OPTIMISM <= _TEST_SHARE * left else None
 
     def affordable_probe(self, candidate: Candidate) -> tuple[Proposal, float] | None:
         """The first run of a backbone, as good as leaves time for more, and predicted seconds.
@@ -275,8 +297,9 @@ def _begin(
 def _carry_out(search: Search, budget_ms: float | None) -> AutoResult:
     journal, interrupted = search.journal, False
     try:
-        losses = _probe_all(search)
-        _finetune(search, losses)
+        probes = _probe_all(search)
+        losses = {candidate: loss_of(run) for candidate, run in probes.items()}
+        _finetune(search, losses, _symmetries(search, probes, losses))
     except KeyboardInterrupt as error:
         if type(error) is not KeyboardInterrupt or not journal.done:  # SIGTERM ends at once
             error.add_note(f"continue with the same command (--name {search.name})")
@@ -300,9 +323,9 @@ def _carry_out(search: Search, budget_ms: float | None) -> AutoResult:
     return result
 
 
-def _probe_all(search: Search) -> dict[Candidate, float]:
-    """Log loss of a probe of each backbone that the time allows."""
-    losses = {}
+def _probe_all(search: Search) -> dict[Candidate, Run]:
+    """A probe of each backbone that the time allows."""
+    probes = {}
     for candidate in search.candidates:
         affordable = search.affordable_probe(candidate)
         if affordable is None:
@@ -311,8 +334,8 @@ def _probe_all(search: Search) -> dict[Candidate, float]:
         proposal, predicted = affordable
         run = _train(search, proposal, predicted)
         if run is not None:
-            losses[candidate] = loss_of(run)
-    return losses
+            probes[candidate] = run
+    return probes
 
 
 def loss_of(run: Run) -> float:
@@ -321,11 +344,34 @@ def loss_of(run: Run) -> float:
     return float("inf") if found is None else float(found)
 
 
-def _finetune(search: Search, losses: dict[Candidate, float]) -> None:
+def _symmetries(
+    search: Search, probes: dict[Candidate, Run], losses: dict[Candidate, float]
+) -> dict[str, Any]:
+    """Settings for images that know no up and down, if these turn out to be such.
+
+    The best probe is fitted once more, on eight symmetries of each image. If a paired test on
+    images that neither was fitted on finds it better, turning an image does not change its class.
+    """
+    best = min(losses, key=lambda candidate: losses[candidate], default=None)
+    asked = search.symmetric_probe(best, search.left)
+    turned = _train(search, *asked) if asked else None
+    if best is None or turned is None:
+        return {}
+    split = selection_split([turned, probes[best]])
+    found = compare(turned.predictions(split), probes[best].predictions(split))
+    change = f"log loss {found.log_loss:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    if found.by_log_loss != "better":
+        search.progress.say(f"turned and mirrored images are not better ({change})")
+        return {}
+    search.progress.say(f"turning and mirroring an image does not change its class ({change})")
+    return dict(SYMMETRIES)
+
+
+def _finetune(search: Search, losses: dict[Candidate, float], shared: dict[str, Any]) -> None:
     """Fine-tune what promises most, as long as the time allows."""
     if not losses:
         return
-    for proposal in search.proposals(losses):
+    for proposal in search.proposals(losses, shared):
         for option in (proposal, *cheaper(proposal)):
             predicted = search.predict(option)
             if predicted * _OPTIMISM <= search.left - _RESERVE:

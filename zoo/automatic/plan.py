@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import backbones
@@ -18,6 +19,7 @@ _SLACK = 0.03  # nats added to it, where losses are small
 _LARGER = 1.25  # times the side of the images
 _GRAIN = 32  # pixels: sides are multiples of it
 _LONGER = 10  # epochs of varied recipes
+SYMMETRIES = {"views": "8", "flip": "both"}  # of images that know no up and down
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Proposal:
         else:
             parts = [name, "probe" if given.get("unfreeze") == "none" else "fine-tuned"]
         parts += [f"{given['size']} px"] if given.get("size") else []
+        parts += [f"{given['views']} views"] if given.get("views") else []
         parts += [f"{given['augment']} augmentation"] if given.get("augment") else []
         parts += [str(given["mix"])] if given.get("mix") else []
         parts += [counted(int(given["epochs"]), "epoch")] if given.get("epochs") else []
@@ -72,8 +75,23 @@ def probe_of(candidate: Candidate, images: int) -> Proposal:
     return Proposal(candidate, {"unfreeze": "none", "folds": folds}, "a probe of every backbone")
 
 
+def symmetric_probe(candidate: Candidate, images: int) -> Proposal:
+    """A probe that sees an image turned by quarter turns and mirrored, as if that changed nothing.
+
+    Args:
+        candidate: the backbone.
+        images: outside the test split.
+    """
+    settings = {**probe_of(candidate, images).settings, **SYMMETRIES}
+    return Proposal(candidate, settings, "do the classes know up and down?")
+
+
 def proposals(
-    losses: Mapping[Candidate, float], images: int, sizes: Mapping[Candidate, int], side: float
+    losses: Mapping[Candidate, float],
+    images: int,
+    sizes: Mapping[Candidate, int],
+    side: float,
+    shared: Mapping[str, Any] = MappingProxyType({}),
 ) -> Iterator[Proposal]:
     """Fine-tuning runs in the order of what they promise.
 
@@ -82,7 +100,15 @@ def proposals(
         images: outside the test split.
         sizes: input side of each backbone's probe.
         side: median of the shorter sides of the images, in pixels.
+        shared: settings of all of them.
     """
+    for one in _proposals(losses, images, sizes, side):
+        yield replace(one, settings={**shared, **one.settings})
+
+
+def _proposals(
+    losses: Mapping[Candidate, float], images: int, sizes: Mapping[Candidate, int], side: float
+) -> Iterator[Proposal]:
     ranked = sorted(losses, key=lambda candidate: losses[candidate])
     worth = [
         c for c in ranked if losses[c] <= _CLOSE * losses[ranked[0]] + _SLACK and not c.from_scratch
