@@ -71,7 +71,7 @@ def _write_study(name: str, storage: str | None) -> None:
     from zoo.train.plan import collect_settings, resolve
     from zoo.tuning.finetune_stage import work_folder
     from zoo.tuning.request import Request
-    from zoo.tuning.session import Place, begin
+    from zoo.tuning.session import Place, begin, data_of
     from zoo.tuning.space import default_point, default_space
 
     progress, pinned = Progress(), parse_overrides(_PINS)
@@ -79,7 +79,9 @@ def _write_study(name: str, storage: str | None) -> None:
     resolved = resolve(given)
     space = {n: d for n, d in default_space(resolved).items() if n not in pinned}
     request = Request(3, 100, "accuracy", 1, float("inf"), True, 1)
-    session = begin(given, resolved, request, space, Place(name, None, storage), progress)
+    place = Place(name, None, storage)
+    dataset = data_of(resolved, place, progress)
+    session = begin(given, resolved, dataset, request, space, place, progress)
     store, rng = session.store, np.random.default_rng(0)
     store.enqueue([default_point(space, resolved)], default=True)
     store.note("begun", True)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from zoo.settings import Settings
+from zoo.train.member import sample_weights
 from zoo.train.plan import resolve
+from zoo.train.probe import fit_head, soft_targets
 from zoo.tuning.context import StudyContext
-from zoo.tuning.probe_stage import Features, head_names, probe_stage, promising
+from zoo.tuning.probe_stage import Features, fitted, head_names, probe_stage, promising
 from zoo.tuning.result import trial_records
 from zoo.tuning.space import HEAD, default_space
 from zoo.tuning.storage import open_storage
@@ -61,3 +63,20 @@ def test_it_ends_when_the_time_is_up(features, context, tmp_path):
     probe_stage(store, space, features, context, 12)
     assert store.counted() == 0
     assert context.why_stop() == "the timeout was reached"
+
+
+def test_a_head_on_many_features_is_found_the_short_way():
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 3, 80)
+    x = rng.normal(size=(80, 200)).astype(np.float32) * np.geomspace(0.1, 10, 200)
+    x[:, :3] += np.eye(3, dtype=np.float32)[labels]
+    made = Features(x[:50].astype(np.float32), x[50:], labels[:50], labels[50:], 3, own=20)
+    settings = Settings.of({"backbone": "efficientnet", "data": "digits", "head_l2": 1e-2})
+    weights = sample_weights(labels[:50], 3, "none")
+    targets = soft_targets(labels[:50], 3, 0.0)
+    exact = fit_head(made.train, targets, l1=0.0, l2=1e-2, sample_weight=weights, own=20)
+    short = fitted(made, settings)
+    assert np.allclose(short.probabilities(x[50:]), exact.probabilities(x[50:]), atol=5e-3)
+    assert len(np.unique(exact.scale[:20])) == 1 < len(np.unique(exact.scale[20:]))
+    sparse = fitted(made, settings.changed(head_l1=1e-2))
+    assert (sparse.kernel == 0).mean() > 0.5

@@ -33,6 +33,11 @@ def test_every_backbone_has_a_space_whose_ends_it_takes(name):
     assert ("kernel_size" in space) == (found.spec.family == "cnn")
 
 
+@pytest.mark.parametrize(("depths", "searched"), [("last", True), ("all", False), ("auto", False)])
+def test_sparse_heads_are_searched_on_the_last_layer_alone(depths, searched):
+    assert ("head_l1" in default_space(resolved(depths=depths))) == searched
+
+
 def test_default_point_is_the_default_settings():
     found = resolved()
     point = default_point(default_space(found), found)
@@ -43,7 +48,9 @@ def test_default_point_is_the_default_settings():
         found.spec.name, found.spec.blocks_for(found.options), found.settings.unfreeze
     )
     assert point["unfreeze"] == len(usual)
-    assert point["head_l1"] == 1e-8  # 0 is not on a logarithmic scale
+    sparse = resolved(depths="last")
+    # 0 is not on a logarithmic scale
+    assert default_point(default_space(sparse), sparse)["head_l1"] == 1e-8
     deep = resolved("cnn", blocks=2, dense_units=128)
     assert default_point(default_space(deep), deep)["dense_units"] == 128
 

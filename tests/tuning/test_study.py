@@ -21,7 +21,7 @@ from zoo.tuning.context import StudyContext
 from zoo.tuning.grid import points_of
 from zoo.tuning.job import enqueue_points
 from zoo.tuning.request import Request, seconds_of
-from zoo.tuning.session import Place, _store, begin
+from zoo.tuning.session import Place, _store, begin, data_of
 from zoo.tuning.space import Dimension
 from zoo.tuning.storage import open_storage
 from zoo.tuning.trial_store import TrialStore
@@ -175,12 +175,14 @@ def open_study(digits_folder, tmp_path):
         given = Settings.of(
             {"backbone": "cnn", "data": str(digits_folder), "weights": str(file), **QUICK}
         )
+        resolved, place = resolve(given), Place("w", tmp_path / "runs")
         return begin(
             given,
-            resolve(given),
+            resolved,
+            data_of(resolved, place, Progress()),
             Request(1, 0, "accuracy", 1, 60.0, False),
             searched or {"l2": Dimension("l2", choices=(0.0, 1e-4))},
-            Place("w", tmp_path / "runs"),
+            place,
             Progress(),
         )
 

@@ -12,6 +12,7 @@ import click
 from zoo.cli._common import echo, jobs_option, json_option, print_json, runs_option, table
 from zoo.cli._verdict import verdict
 from zoo.escape import printable
+from zoo.words import counted
 
 if TYPE_CHECKING:
     from zoo.tuning.result import Study, TrialRecord
@@ -139,7 +140,7 @@ def _counts(study: Study) -> str:
             states = Counter(r["state"] for r in rows)
             states["tried again"] = sum(r["retry_of"] is not None for r in rows)
             said = ", ".join(f"{n} {state}" for state, n in states.items() if n)
-            lines.append(f"{sum(r['counts'] for r in rows)} trials {title}: {said}")
+            lines.append(f"{counted(sum(r['counts'] for r in rows), 'trial')} {title}: {said}")
     return f"study {study.name}\n" + "\n".join(lines)
 
 
@@ -171,7 +172,9 @@ def _importances(study: Study) -> str:
     lines = []
     for stage, shares in study.importances.items():
         said = ", ".join(f"{name} {share:.2f}" for name, share in list(shares.items())[:_SETTINGS])
-        lines.append(f"what matters, {_TITLES[stage]} ({len(study.ranked(stage))} trials): {said}")
+        lines.append(
+            f"what matters, {_TITLES[stage]} ({counted(len(study.ranked(stage)), 'trial')}): {said}"
+        )
     return "\n".join(lines)
 
 

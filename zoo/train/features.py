@@ -125,6 +125,21 @@ def feature_tables(
     }
 
 
+def files_of(
+    backbone: Backbone, prepared: Prepared, seen: FeatureSet, progress: Progress
+) -> tuple[list[Path], int | None]:
+    """Where features of a set lie for another process to read: see :func:`feature_tables`.
+
+    Returns:
+        A ``.npy`` file for each view, and how many columns from the left are of the set; all if
+        None.
+    """
+    if seen == FeatureSet():
+        return [features_file(backbone, prepared, progress)], None
+    files = deep_features(backbone, prepared, seen.views, progress)
+    return files, backbone.model.output_shape[1] if seen.depths == LAST else None
+
+
 class _Turned:
     """Prepared pixels in another view, turned as they are read."""
 

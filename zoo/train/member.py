@@ -318,19 +318,31 @@ def unfreeze(resolved: ResolvedPlan, classifier: Classifier, head: Head | None) 
     regularize(classifier, l1=settings.l1, l2=below, head_l1=head_l1, head_l2=head_l2)
 
 
+def choice_of(inputs: Inputs, train: np.ndarray, weights: np.ndarray) -> tuple[Choice, Rows]:
+    """The features that a head does best on, by cross-validation, and what it is fitted to.
+
+    Args:
+        inputs: with features.
+        train: row indices.
+        weights: of their samples, float of the same shape.
+    """
+    targets = soft_targets(inputs.labels[train], inputs.classes, 0.0)
+    tables = {name: table.take(train) for name, table in inputs.tables.items()}
+    assert inputs.features is not None
+    rows = Rows(inputs.labels[train], targets, weights, inputs.data.groups[train])
+    l2 = inputs.resolved.settings.head_penalties[1]
+    return choose_features(tables, inputs.features.shape[1], rows, l2), rows
+
+
 def _probe(
     inputs: Inputs, train: np.ndarray, val: np.ndarray, weights: np.ndarray
 ) -> tuple[Head, Choice]:
     """The head on the features that it does best on."""
-    settings = inputs.resolved.settings
-    targets = soft_targets(inputs.labels[train], inputs.classes, 0.0)
-    tables = {name: table.take(train) for name, table in inputs.tables.items()}
-    l1, l2 = settings.head_penalties
+    l1, l2 = inputs.resolved.settings.head_penalties
     assert inputs.features is not None
     own = inputs.features.shape[1]
-    rows = Rows(inputs.labels[train], targets, weights, inputs.data.groups[train])
-    choice = choose_features(tables, own, rows, l2)
-    features = tables[choice.features]
+    choice, rows = choice_of(inputs, train, weights)
+    features, targets = inputs.tables[choice.features].take(train), rows.targets
     best = choice.l2 if l2 is None else l2
     if best is None or (choice.features == FeatureSet() and l2 is None):
         of_val = inputs.tables[choice.features].take(val), inputs.labels[val]

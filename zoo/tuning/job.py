@@ -17,6 +17,7 @@ from zoo.train.job import fetch_weights
 from zoo.train.plan import ResolvedPlan, collect_settings, resolve
 from zoo.tuning import result
 from zoo.tuning.context import StudyContext
+from zoo.tuning.depths import one_set_of_features
 from zoo.tuning.finetune_stage import Search, finetune_stage
 from zoo.tuning.grid import choices_of, points_of, read_grid
 from zoo.tuning.log import write_best, write_jsonl, write_tensorboard
@@ -31,7 +32,7 @@ from zoo.tuning.probe_stage import (
 from zoo.tuning.refit import refit as refit_run
 from zoo.tuning.request import Request, seconds_of
 from zoo.tuning.result import Study
-from zoo.tuning.session import Place, StudySession, begin, exclusive, label_of
+from zoo.tuning.session import Place, StudySession, begin, data_of, exclusive, label_of
 from zoo.tuning.space import (
     HEAD,
     Dimension,
@@ -101,18 +102,21 @@ def tune(
     """
     progress = progress or for_python()
     request = Request(trials, head_trials, metric, jobs, seconds_of(timeout), prune, top)
-    given = _one_set_of_features(collect_settings(backbone, data, config, settings, progress))
-    resolved = _checked(given)
-    searched = default_space(resolved)
+    given = collect_settings(backbone, data, config, settings, progress)
+    own_space = None
     if space is not None:
-        searched, fixed = read_space(Path(space), resolved)
+        own_space, fixed = read_space(Path(space), _checked(given))
         given = given.changed(**fixed)
-        resolved = _checked(given)
-    pinned = set(settings) | _config_names(config)
-    searched = {n: d for n, d in searched.items() if n not in pinned}
-    fetch_weights(resolved, progress)
+    resolved = _checked(given)
     place = Place(name, runs_dir, storage, mlflow)
-    session = begin(given, resolved, request, searched, place, progress)
+    fetch_weights(resolved, progress)
+    dataset = data_of(resolved, place, progress)
+    given = one_set_of_features(given, dataset, own_space or {}, progress)
+    resolved = _checked(given)
+    pinned = set(settings) | _config_names(config)
+    of_all = default_space(resolved) if own_space is None else own_space
+    searched = {n: d for n, d in of_all.items() if n not in pinned}
+    session = begin(given, resolved, dataset, request, searched, place, progress)
     with session.running():
         _search(session, searched)
     return _finished(session, refit)
@@ -160,7 +164,8 @@ def sweep(
     for point in points:
         resolve(given.changed(**point))  # refused now rather than trial after trial
     place = Place(name or f"sweep-{label_of(resolved)}", runs_dir, storage, mlflow)
-    session = begin(given, resolved, request, points, place, progress)
+    dataset = data_of(resolved, place, progress)
+    session = begin(given, resolved, dataset, request, points, place, progress)
     with session.running():
         with exclusive(session.context.folder):
             enqueue_points(session.store, points)
@@ -169,14 +174,6 @@ def sweep(
         "finetune": {n: Dimension(n, choices=tuple(c)) for n, c in choices_of(points).items()}
     }
     return _finished(session, refit)
-
-
-def _one_set_of_features(given: Settings) -> Settings:
-    """What the heads of all trials see: the penalties of one set say nothing of another's."""
-    if resolve(given).from_scratch:  # there are no features
-        return given
-    depths = "last" if given.depths == "auto" else given.depths
-    return given.changed(depths=depths, views="1" if given.views == "auto" else given.views)
 
 
 def _checked(given: Settings) -> ResolvedPlan:

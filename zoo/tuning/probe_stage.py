@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,18 @@ from zoo.processes.child import child
 from zoo.records import RecordError, read_text
 from zoo.runs import write_json
 from zoo.settings import Settings
-from zoo.train.arrays import assembled, pieces
-from zoo.train.features import rows_of
+from zoo.train.arrays import LazyRows, assembled, pieces
+from zoo.train.choice import lifted, reduced
 from zoo.train.member import sample_weights
-from zoo.train.probe import Head, choose_head, fit_head, soft_targets
+from zoo.train.probe import (
+    Head,
+    Problem,
+    choose_head,
+    fit_head,
+    soft_targets,
+    standardization,
+    standardized,
+)
 from zoo.tuning.context import StudyContext
 from zoo.tuning.score import better, measure, score
 from zoo.tuning.space import Point, Space
@@ -44,6 +53,7 @@ class Features:
         train, val: float32 of shape (n, d) and (m, d).
         train_labels, val_labels: int64 of shape (n,) and (m,).
         classes: number of classes.
+        own: how many columns are the network's own features, of its last layer; all if None.
     """
 
     train: np.ndarray
@@ -51,6 +61,38 @@ class Features:
     train_labels: np.ndarray
     val_labels: np.ndarray
     classes: int
+    own: int | None = None
+
+    @cached_property
+    def short(self) -> Short:
+        """What heads without an L1 penalty are fitted on in less time."""
+        mean, scale = standardization(self.train, self.own)
+        z = standardized(self.train, mean, scale)
+        return Short(mean, scale, z, *reduced(z))
+
+
+@dataclass(frozen=True)
+class Short:
+    """Standardized training features, and as few columns with the same products of rows.
+
+    Attributes:
+        mean, scale: of the features, float32 of shape (d,).
+        z: standardized, float32 of shape (n, d).
+        small: float32 of shape (n, min(n, d)).
+        factor: see :func:`zoo.train.choice.reduced`.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    z: np.ndarray
+    small: np.ndarray
+    factor: np.ndarray | None
+
+    def fitted(self, targets: np.ndarray, weights: np.ndarray, l2: float) -> Head:
+        """The head of this penalty."""
+        head = Problem.of_standardized(self.small, targets, weights).solved(0.0, l2, None)
+        kernel = lifted(head.kernel, self.z, self.factor)
+        return Head(self.mean, self.scale, kernel, head.bias, l2, head.passes)
 
 
 def load_features(context: StudyContext) -> Features:
@@ -63,27 +105,29 @@ def load_features(context: StudyContext) -> Features:
     assert settings.size is not None
     with context.preparation():
         prepared = prepare(dataset.catalog, settings.size, settings.resize, context.progress)
-        file = _known(context, prepared.key) or _computed(context)
-    features = rows_of(file, prepared.rows)
+        found = _known(context, prepared.key) or _computed(context)
+    files = [np.load(file, allow_pickle=False, mmap_mode="r") for file in found["files"]]
+    features = LazyRows(files, prepared.rows, found["columns"])
     labels, split = dataset.catalog.labels, dataset.split
     parts = (features.take(rows) for rows in (split.train, split.val))
     train, val = (assembled(pieces(part), part.shape) for part in parts)
     classes = len(dataset.catalog.classes)
-    return Features(train, val, labels[split.train], labels[split.val], classes)
+    return Features(train, val, labels[split.train], labels[split.val], classes, found["own"])
 
 
-def _known(context: StudyContext, key: str) -> Path | None:
-    """The file of an earlier command, which spares starting TensorFlow."""
+def _known(context: StudyContext, key: str) -> dict[str, Any] | None:
+    """Where the features of an earlier command lie, which spares starting TensorFlow."""
     try:
         found = json.loads(read_text(context.folder / "features.json"))
-        file = Path(found["file"])
-        known = found["key"] == key and found["weights"] == _weights(context) and file.is_file()
-        return file if known else None
+        same = found["key"] == key and found["weights"] == _weights(context)
+        there = same and all(Path(file).is_file() for file in found["files"])
+        return {name: found[name] for name in ("files", "own", "columns")} if there else None
     except (RecordError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def _computed(context: StudyContext) -> Path:
+def _computed(context: StudyContext) -> dict[str, Any]:
+    """The answer of a process that computes them, see :mod:`zoo.tuning.worker`."""
     job = {
         "kind": "features",
         "settings": context.resolved.settings.as_dict(),
@@ -96,7 +140,7 @@ def _computed(context: StudyContext) -> Path:
         if "done" in answer:
             done = {**answer["done"], "weights": _weights(context)}
             write_json(context.folder / "features.json", done)
-            return Path(answer["done"]["file"])
+            return dict(answer["done"])
         why = answer.get("error") or process.why(process.end())
     raise ZooError(f"the features could not be computed: {why}")
 
@@ -118,10 +162,15 @@ def fitted(features: Features, settings: Settings, start: Head | None = None) ->
     weights = sample_weights(features.train_labels, features.classes, kind)
     targets = soft_targets(features.train_labels, features.classes, 0.0)
     l1, l2 = settings.head_penalties
-    if l2 is not None:
-        return fit_head(features.train, targets, l1=l1, l2=l2, sample_weight=weights, start=start)
-    train, val = (features.train, targets), (features.val, features.val_labels)
-    return choose_head(train, val, l1=l1, sample_weight=weights)[0]
+    own = features.own
+    if l2 is None:
+        train, val = (features.train, targets), (features.val, features.val_labels)
+        return choose_head(train, val, l1=l1, sample_weight=weights, own=own)[0]
+    if not l1 and features.train.shape[1] > len(features.train):
+        return features.short.fitted(targets, weights, l2)
+    return fit_head(
+        features.train, targets, l1=l1, l2=l2, sample_weight=weights, start=start, own=own
+    )
 
 
 def default_head(store: TrialStore, features: Features, settings: Settings) -> Point:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import backbones
-from zoo.data.dataset import load
+from zoo.data.dataset import Dataset, load
 from zoo.errors import ZooError, disk_errors
 from zoo.output import check_output
 from zoo.paths import claim_folder, runs_dir
@@ -117,33 +117,50 @@ def label_of(resolved: ResolvedPlan) -> str:
     return plain_name(stem) or "study"
 
 
+def data_of(resolved: ResolvedPlan, place: Place, progress: Progress) -> Dataset:
+    """Check where the study is to be kept, and look at its data.
+
+    Args:
+        resolved: settings that are the same in all trials.
+        place: where it is kept.
+        progress: shows the steps, and told what is remarkable in the data.
+
+    Raises:
+        ZooError: the data cannot be read, or there is nothing to compare trials by.
+    """
+    check_name(place.name or label_of(resolved))
+    check_storage(place.storage)
+    dataset = load(resolved.settings, progress)
+    for sentence in data_remarks(dataset):
+        progress.say(sentence)
+    if not len(dataset.split.val):
+        raise ZooError("there are no validation images to compare trials by: add some")
+    return dataset
+
+
 def begin(
     given: Settings,
     resolved: ResolvedPlan,
+    dataset: Dataset,
     request: Request,
     searched: Space | list[Point],
     place: Place,
     progress: Progress,
 ) -> StudySession:
-    """Look at the data, then open the study, or refuse to continue with another one.
+    """Open the study, or refuse to continue with another one.
 
     Args:
         given, resolved: settings that are the same in all trials, as given and as decided.
+        dataset: see :func:`data_of`.
         request: how to search.
         searched: a space, or the points of a sweep.
         place: where it is kept.
         progress: shows the steps.
 
     Raises:
-        ZooError: a study of this name is of something else, or there is nothing to compare by.
+        ZooError: a study of this name is of something else.
     """
     name = check_name(place.name or label_of(resolved))
-    dataset = load(resolved.settings, progress)
-    for sentence in data_remarks(dataset):
-        progress.say(sentence)
-    if not len(dataset.split.val):
-        raise ZooError("there are no validation images to compare trials by: add some")
-    check_storage(place.storage)
     logged = Mlflow(place.mlflow, name) if place.mlflow else None
     folder = runs_dir(place.runs_dir) / "studies" / name
     probing = _probing(resolved, request, searched)

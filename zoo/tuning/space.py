@@ -149,6 +149,9 @@ def default_space(resolved: ResolvedPlan) -> Space:
     """
     found = dict(FROM_SCRATCH if resolved.from_scratch else PRETRAINED)
     found |= FAMILIES.get(resolved.spec.family, {})
+    if resolved.settings.depths != "last":
+        # thousands of columns have no short way to a sparse head: a trial would take minutes
+        found.pop("head_l1", None)
     if found.get("unfreeze") == "depth":
         found["unfreeze"] = _depths(resolved)
     if "blocks" in found:

@@ -16,17 +16,41 @@ if TYPE_CHECKING:
     from zoo.train.plan import ResolvedPlan
 
 
+def _depths(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
+    """Which depths cross-validation on training images chooses for the head, and its losses."""
+    from zoo.progress import Progress
+    from zoo.train.inputs import Inputs, Timings, starting_backbone
+    from zoo.train.member import choice_of, sample_weights
+
+    resolved, dataset = _images(job)
+    backbone, train = starting_backbone(resolved), dataset.split.train
+    inputs = Inputs.assemble(resolved, dataset, backbone, Timings(), Progress())
+    kind = resolved.settings.class_weights
+    weights = sample_weights(inputs.labels[train], inputs.classes, kind)
+    choice, _ = choice_of(inputs, train, weights)
+    return {"depths": choice.features.depths, "losses": choice.losses}
+
+
 def _features(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
-    """Prepare the images and compute frozen features; where they lie."""
+    """Prepare the images and compute frozen features; where they lie.
+
+    Returns:
+        ``files``, one for each view; ``own``, how many columns are the network's own features;
+        ``columns``, how many of them a head sees, all if None; ``key`` of the prepared images.
+    """
     from zoo.data.prepare import prepare
     from zoo.progress import Progress
-    from zoo.train.features import features_file
-    from zoo.train.inputs import starting_backbone
+    from zoo.train.features import files_of
+    from zoo.train.inputs import candidates, starting_backbone
 
     resolved, dataset = _images(job)
     backbone = starting_backbone(resolved)
     prepared = prepare(dataset.catalog, resolved.size, resolved.settings.resize, Progress())
-    return {"file": str(features_file(backbone, prepared, Progress())), "key": prepared.key}
+    seen = candidates(resolved, backbone, Progress())[0]
+    files, columns = files_of(backbone, prepared, seen, Progress())
+    own = backbone.model.output_shape[1]
+    places = [str(file) for file in files]
+    return {"files": places, "own": own, "columns": columns, "key": prepared.key}
 
 
 def _trial(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
@@ -73,7 +97,7 @@ def _images(job: Mapping[str, Any]) -> tuple[ResolvedPlan, Dataset]:
     return resolved, dataset
 
 
-_JOBS = {"features": _features, "trial": _trial}
+_JOBS = {"depths": _depths, "features": _features, "trial": _trial}
 
 if __name__ == "__main__":
     serve(_JOBS)
