@@ -39,10 +39,11 @@ def _tiles(best: Row) -> list[dict[str, Any]]:
     return [
         {
             "name": f"test {LABELS[metric]}",
-            "found": best.test.get(metric),
+            "found": found,
             "way": f"{'higher' if metric == 'accuracy' else 'lower'} is better",
         }
         for metric in _TILES
+        if (found := best.test.get(metric)) is not None and found["value"] is not None
     ]
 
 
