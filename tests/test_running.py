@@ -82,6 +82,18 @@ def test_a_damaged_one_is_listed(tmp_path):
     assert "unfinished: hurt" in text("runs")
 
 
+def test_a_checkpoint_that_is_being_written_is_not_looked_at(tmp_path):
+    import numpy as np
+
+    place = tmp_path / "runs" / ".a.partial" / "checkpoints"
+    place.mkdir(parents=True)
+    (place.parent / "run.json").write_text("{}")
+    np.savez(place / "last.npz", state=json.dumps({"next_epoch": 3}))
+    (place / ".zoo-1-2.last.npz").symlink_to(place / "gone")  # as one that vanishes after listing
+    (run,) = in_the_making()
+    assert run.epoch == 3
+
+
 def test_folds_and_other_folders_are_named(tmp_path):
     import numpy as np
 

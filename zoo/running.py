@@ -139,7 +139,8 @@ def _silence(place: Path) -> float:
 def _progress(checkpoints: Path) -> tuple[int, int | None]:
     """Fold and number of epochs that are done, of the last checkpoint."""
     try:
-        files = [(path.stat().st_mtime, path) for path in checkpoints.glob("*.npz")]
+        # a file that is being written has a hidden name, and may be gone before it is looked at
+        files = [(path.stat().st_mtime, path) for path in checkpoints.glob("[!.]*.npz")]
         last = max(files)[1]
         with np.load(last, allow_pickle=False) as stored:
             epoch = int(json.loads(str(stored["state"]))["next_epoch"])

@@ -461,7 +461,7 @@ class RunWriter:
     ) -> None:
         failed = kind is not None and issubclass(kind, Exception)
         hopeless = kind is not None and _is_hopeless(kind)
-        saved = any((self.path / "checkpoints").glob("*.npz"))
+        saved = any((self.path / "checkpoints").glob("[!.]*.npz"))
         remove = not _is_run(self.path) or (not self.resumed and (hopeless or failed > saved))
         remove |= not self._resumable
         if remove and not self._complete:
