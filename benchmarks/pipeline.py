@@ -79,6 +79,7 @@ class Experiment:
         from zoo.train.inputs import build_backbone
         from zoo.train.plan import collect_settings, resolve
         from zoo.train.probe import Head, soft_targets
+        from zoo.train.standard import Standard
 
         given = {"size": args.size, "weights": args.weights}
         self.resolved = resolve(collect_settings(args.backbone, data, None, given, Progress()))
@@ -95,7 +96,8 @@ class Experiment:
         backbone = build_backbone(self.resolved)
         d = backbone.model.output_shape[-1]
         zeros = np.zeros((d, classes), np.float32), np.zeros(classes, np.float32)
-        head = Head(np.zeros(d, np.float32), np.ones(d, np.float32), *zeros, 0.0)
+        same = Standard(np.zeros(d, np.float32), np.ones(d, np.float32))
+        head = Head(same, *zeros, 0.0)
         self.classifier = make_classifier(backbone, head, classes, 0.0)
         self.blocks = backbone.upper_blocks(str(settings.unfreeze))
         set_trainable(self.classifier, self.blocks, pretrained=not self.resolved.from_scratch)

@@ -9,6 +9,7 @@ from zoo.reporting.gradcam import GradCam, branches_of, last_features, split_at_
 from zoo.train.choice import FeatureSet
 from zoo.train.classifier import Served, make_classifier, served_model
 from zoo.train.probe import Head
+from zoo.train.standard import Standard
 
 
 def head_of(features, classes, seed=0):
@@ -16,8 +17,10 @@ def head_of(features, classes, seed=0):
     return Head(
         kernel=rng.normal(0, 1, (features, classes)).astype(np.float32),
         bias=np.zeros(classes, np.float32),
-        mean=rng.normal(0, 0.1, features).astype(np.float32),
-        scale=rng.uniform(0.5, 2, features).astype(np.float32),
+        standard=Standard(
+            rng.normal(0, 0.1, features).astype(np.float32),
+            rng.uniform(0.5, 2, features).astype(np.float32),
+        ),
         l2=0.0,
     )
 
@@ -38,7 +41,7 @@ def test_behind_global_pooling_it_is_the_weighted_sum_of_the_maps():
     images, classes = noise(4, 32), np.array([0, 1, 2, 1])
     lower, _ = split_at_map(branches_of(model)[0].backbone)
     maps = np.asarray(lower(images.astype(np.float32), training=False))
-    weights = (head.kernel / head.scale[:, None]).T[classes]
+    weights = (head.kernel / head.standard.scale[:, None]).T[classes]
     expected = np.maximum(np.einsum("nhwc,nc->nhw", maps, weights), 0)
     expected /= np.maximum(expected.max(axis=(1, 2), keepdims=True), 1e-12)
     np.testing.assert_allclose(GradCam(model)(images, classes), expected, atol=1e-4)

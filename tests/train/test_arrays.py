@@ -9,7 +9,8 @@ import pytest
 
 from zoo.train import arrays
 from zoo.train.arrays import LazyRows, assembled, pieces
-from zoo.train.probe import Head, choose_head, fit_head, soft_targets, standardization
+from zoo.train.probe import Head, choose_head, fit_head, soft_targets
+from zoo.train.standard import Standard
 
 N, D, K = 5000, 300, 4  # several pieces, and more than one block of the variance
 
@@ -25,8 +26,10 @@ def stored() -> np.ndarray:
 
 
 def same(one: Head, other: Head) -> bool:
-    names = ("mean", "scale", "kernel", "bias", "l2", "passes")
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
+    parts = [
+        (h.standard.mean, h.standard.scale, h.kernel, h.bias, h.l2, h.passes) for h in (one, other)
+    ]
+    return all(np.array_equal(a, b) for a, b in zip(*parts, strict=True))
 
 
 def fitted(monkeypatch, most: int, l1: float) -> tuple[Head, Head, np.ndarray, list]:
@@ -62,7 +65,8 @@ def test_heads_are_the_same_to_the_last_bit_in_memory_and_on_disk(monkeypatch, l
 
 def test_the_standardization_of_pieces_is_that_of_the_whole():
     x = stored()
-    mean, scale = standardization(LazyRows(x, np.arange(N)))
+    standard = Standard.of(LazyRows(x, np.arange(N)))
+    mean, scale = standard.mean, standard.scale
     np.testing.assert_array_equal(mean, x.mean(axis=0, dtype=np.float64).astype(np.float32))
     assert scale[0] == pytest.approx(np.sqrt(x.var(axis=0, dtype=np.float64).mean()), rel=1e-6)
 

@@ -1,5 +1,7 @@
 """Which features a head sees: chosen by cross-validation, the simplest unless others are better."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -13,7 +15,8 @@ from zoo.train.choice import (
     lifted,
     reduced,
 )
-from zoo.train.probe import Problem, fit_head, soft_targets, standardization
+from zoo.train.probe import Head, Problem, fit_head, soft_targets
+from zoo.train.standard import Standard
 
 LAST, DEEP = FeatureSet(), FeatureSet("all", 1)
 OWN, MORE, K = 6, 300, 3
@@ -125,7 +128,8 @@ def test_out_of_fold_losses_are_those_of_heads_fitted_without_the_fold():
     rows, n = rows_of(labels), len(labels)
     parts = [(np.arange(n // 2, n), np.arange(n // 2)), (np.arange(n // 2), np.arange(n // 2, n))]
     judged = cross_validated(x, OWN, rows, parts, (0.1,))
-    mean, scale = standardization(x, OWN)
+    standard = Standard.of(x, OWN)
+    mean, scale = standard.mean, standard.scale
     z = np.hstack([(x - mean) / scale, np.zeros((n, 1), np.float32)])  # scaled already
     for rest, held in parts:
         problem = Problem.of_standardized(z[rest], rows.targets[rest], rows.weights[rest])
@@ -144,3 +148,19 @@ def test_constant_features_count_for_nothing():
     head = fit_chosen(with_them, OWN, rows_of(labels), 0.1)
     np.testing.assert_allclose(head.probabilities(with_them), plain, atol=1e-3)
     assert np.isfinite(head.kernel).all()
+
+
+def test_what_hardly_varied_in_training_decides_nothing_when_it_does():
+    x, labels = features(40)
+    hardly = 7 + 0.05 * (labels == 0) + np.random.default_rng(1).normal(0, 0.05, len(x))
+    x = np.hstack([x, hardly[:, None].astype(np.float32)])
+    head = fit_chosen(x, OWN, rows_of(labels), 0.01)
+    other = x[:20].copy()
+    other[:, -1] += 500  # ten thousand deviations
+    p, usual = head.probabilities(other), head.probabilities(x[:20])
+    assert p.min() > 0.01 * usual.min()
+    free = Head(replace(head.standard, bound=np.inf), head.kernel, head.bias, head.l2)
+    assert free.probabilities(other).min() < 1e-12
+    inside = np.abs(head.standard.apply(x)).max() < head.standard.bound
+    assert inside
+    np.testing.assert_array_equal(free.probabilities(x), head.probabilities(x))

@@ -26,6 +26,7 @@ from zoo.train.classifier import (
     set_trainable,
 )
 from zoo.train.probe import Head, fit_head, soft_targets
+from zoo.train.standard import Standard
 
 ROOT = Path(backbones.__file__).parents[1]
 SIZE, K = 16, 3
@@ -71,6 +72,21 @@ def test_the_probes_head_gives_the_same_classifier(lite0):
     assert made.logits.output_shape == (None, K)
 
 
+def test_the_network_cuts_features_off_where_the_head_does(lite0, tmp_path):
+    x = images(8, 32)
+    features = outputs(backbones.deep_network(lite0.model), x)
+    standard = Standard(features[0], np.full(features.shape[1], 0.02, np.float32), 3.0)
+    kernel = np.random.default_rng(0).normal(0, 0.01, (features.shape[1], K)).astype("f4")
+    head = Head(standard, kernel, np.zeros(K, np.float32), 0.1)
+    assert np.mean(np.abs(standard.apply(features)) == 3.0) > 0.1
+    made = make_classifier(lite0, head, K, 0.0, FeatureSet("all", 1))
+    np.testing.assert_allclose(outputs(made.logits, x), head.logits(features), atol=1e-2)
+    served = served_model([Served(made, 1.0, True)], 32, "stretch")
+    served.save(tmp_path / "m.keras")
+    again = outputs(keras.models.load_model(tmp_path / "m.keras"), x)
+    np.testing.assert_allclose(again, head.probabilities(features), atol=1e-3)
+
+
 @pytest.mark.parametrize("seen", [FeatureSet("all", 2), FeatureSet("last", 8)])
 def test_depths_and_views_are_part_of_the_saved_model(lite0, seen, tmp_path):
     x, labels = images(30, 32), np.arange(30) % K
@@ -100,7 +116,8 @@ def test_members_that_see_the_same_share_one_pass(lite0):
     for seed, one in enumerate(seen):
         rng, d = np.random.default_rng(seed), width if one.depths == "all" else 1280
         ones = np.ones(d, np.float32)
-        head = Head(0 * ones, ones, rng.normal(size=(d, K)).astype("f4") / 30, np.zeros(K), 0.1)
+        kernel = rng.normal(size=(d, K)).astype("f4") / 30
+        head = Head(Standard(0 * ones, ones), kernel, np.zeros(K), 0.1)
         backbone = backbones.build("efficientnet-lite0", size=32)
         members.append(Served(make_classifier(backbone, head, K, 0.0, one), 1.0, True))
     model = served_model(members, 32, "stretch")

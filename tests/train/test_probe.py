@@ -11,8 +11,8 @@ from zoo.train.probe import (
     choose_head,
     fit_head,
     soft_targets,
-    standardization,
 )
+from zoo.train.standard import Standard
 
 D, K = 12, 3
 
@@ -37,7 +37,8 @@ def log_loss(head: Head, x: np.ndarray, labels: np.ndarray) -> float:
 @pytest.mark.parametrize("l2", [1.0, 1e-1, 1e-2, 1e-3, 1e-4])
 def test_the_optimum_is_that_of_scikit_learn(l2):
     x, labels = features(150)
-    mean, scale = standardization(x)
+    standard = Standard.of(x)
+    mean, scale = standard.mean, standard.scale
     z = (x - mean) / scale
     theirs = LogisticRegression(C=1 / (2 * len(x) * l2), tol=1e-8, max_iter=5000).fit(z, labels)
     p = theirs.predict_proba(z)[np.arange(len(x)), labels]
@@ -55,7 +56,8 @@ def test_the_optimum_is_that_of_scikit_learn(l2):
 
 def test_features_are_centred_one_by_one_and_scaled_by_one_number():
     x, _ = features(50)
-    mean, scale = standardization(x)
+    standard = Standard.of(x)
+    mean, scale = standard.mean, standard.scale
     np.testing.assert_allclose(mean, x.mean(axis=0), rtol=1e-5)
     assert len(set(scale.tolist())) == 1
     assert ((x - mean) / scale).std() == pytest.approx(1, abs=1e-4)
@@ -89,7 +91,8 @@ def test_l1_gives_exact_zeros_and_more_of_them_the_larger_it_is():
 
 def test_l1_is_the_optimum_of_scikit_learn_too():
     x, labels = features(150)
-    mean, scale = standardization(x)
+    standard = Standard.of(x)
+    mean, scale = standard.mean, standard.scale
     z, l1 = (x - mean) / scale, 0.02
     theirs = LogisticRegression(
         l1_ratio=1, C=1 / (len(x) * l1), solver="saga", tol=1e-6, max_iter=5000
@@ -136,7 +139,7 @@ def test_a_start_changes_the_way_but_not_the_end():
     far = fit_head(x, one_hot(labels), l1=0.0, l2=1e-2, start=start)
     fresh = fit_head(x, one_hot(labels), l1=0.0, l2=1e-2)
     assert log_loss(far, x, labels) == pytest.approx(log_loss(fresh, x, labels), abs=1e-4)
-    assert (far.mean == start.mean).all()
+    assert (far.standard.mean == start.standard.mean).all()
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])

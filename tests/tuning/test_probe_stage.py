@@ -77,6 +77,7 @@ def test_a_head_on_many_features_is_found_the_short_way():
     exact = fit_head(made.train, targets, l1=0.0, l2=1e-2, sample_weight=weights, own=20)
     short = fitted(made, settings)
     assert np.allclose(short.probabilities(x[50:]), exact.probabilities(x[50:]), atol=5e-3)
-    assert len(np.unique(exact.scale[:20])) == 1 < len(np.unique(exact.scale[20:]))
+    scale = exact.standard.scale
+    assert len(np.unique(scale[:20])) == 1 < len(np.unique(scale[20:]))
     sparse = fitted(made, settings.changed(head_l1=1e-2))
     assert (sparse.kernel == 0).mean() > 0.5

@@ -22,9 +22,8 @@ from zoo.train.probe import (
     Problem,
     fit_head,
     softmax_of,
-    standardization,
-    standardized,
 )
+from zoo.train.standard import Standard
 
 ALL, LAST = "all", "last"
 _FOLDS = 3
@@ -142,8 +141,7 @@ def cross_validated(
         parts: of each fold, the rows to fit on and those held out.
         grid: penalties, from strong to weak.
     """
-    mean, scale = standardization(features, own)
-    z = reduced(standardized(features, mean, scale))[0]
+    z = reduced(Standard.of(features, own).apply(features))[0]
     losses = np.full((len(grid), len(z)), np.inf)
     passes = 0
     for rest, held in parts:
@@ -250,11 +248,11 @@ def fit_chosen(features: Table, own: int, rows: Rows, l2: float) -> Head:
     Raises:
         ZooError: there are many features, and the disk is full.
     """
-    mean, scale = standardization(features, own)
     if features.shape[1] <= len(features) or len(features) > _MOST:
         return fit_head(features, rows.targets, l1=0.0, l2=l2, sample_weight=rows.weights, own=own)
-    z = standardized(features, mean, scale)
+    standard = Standard.of(features, own)
+    z = standard.apply(features)
     small, factor = reduced(z)
     head = Problem.of_standardized(small, rows.targets, rows.weights).solved(0.0, l2, None)
     kernel = lifted(head.kernel, z, factor)
-    return Head(mean, scale, kernel, head.bias, l2, head.passes)
+    return Head(standard, kernel, head.bias, l2, head.passes)

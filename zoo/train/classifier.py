@@ -7,7 +7,7 @@ and softmax around the very same layers.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +19,7 @@ from ensembles.probabilities import FLOOR
 from zoo.evaluate.inference import Inference
 from zoo.train.choice import ALL, FeatureSet
 from zoo.train.probe import Head
+from zoo.train.standard import Standard
 
 if TYPE_CHECKING:
     import keras
@@ -89,13 +90,7 @@ def make_classifier(
     from keras import layers
 
     size = backbone.size
-    behind: list[keras.layers.Layer] = []
-    if head is not None:
-        variance = np.square(head.scale.astype(np.float64)).tolist()
-        mean = head.mean.tolist()
-        behind.append(
-            layers.Normalization(mean=mean, variance=variance, dtype="float32", name="standardize")
-        )
+    behind = [] if head is None else _standardizing(head.standard)
     if dropout:
         behind.append(layers.Dropout(dropout, dtype="float32", name="head_dropout"))
     dense = layers.Dense(classes, name="head", dtype="float32")
@@ -113,6 +108,20 @@ def make_classifier(
     if head is not None:
         dense.set_weights([head.kernel, head.bias])
     return Classifier(backbone, logits, dense, seen, one_view)
+
+
+def _standardizing(standard: Standard) -> list[Callable[[Any], Any]]:
+    """Layers that do what :meth:`Standard.apply` does."""
+    from keras import layers, ops
+
+    variance = np.square(standard.scale.astype(np.float64)).tolist()
+    mean = standard.mean.tolist()
+    found: list[Callable[[Any], Any]] = [
+        layers.Normalization(mean=mean, variance=variance, dtype="float32", name="standardize")
+    ]
+    if np.isfinite(standard.bound):
+        found.append(lambda z: ops.clip(z, -standard.bound, standard.bound))
+    return found
 
 
 def set_trainable(classifier: Classifier, blocks: list[str], *, pretrained: bool) -> None:

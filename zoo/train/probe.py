@@ -18,13 +18,13 @@ import numpy as np
 from scipy.special import log_softmax
 from threadpoolctl import threadpool_limits
 
-from zoo.train.arrays import Table, assembled, pieces
+from zoo.train.arrays import Table
+from zoo.train.standard import Standard
 
 # from nearly unregularized to features all but ignored
 L2_GRID = (1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
 _MAX_ITERATIONS = 400  # of L-BFGS, which usually ends before
 _TOLERANCE = 1e-7
-_PIECE = 4096  # rows
 _LARGE = 1e9  # multiplications in a product from which threads pay
 
 
@@ -33,15 +33,14 @@ class Head:
     """A linear head on standardized features.
 
     Attributes:
-        mean, scale: float32 of shape (d,); features x enter as (x - mean) / scale.
+        standard: how features enter it, of shape (d,).
         kernel: float32 of shape (d, k).
         bias: float32 of shape (k,).
         l2: the strength it was fitted with.
         passes: times that fitting it went over the features, which is what its time depends on.
     """
 
-    mean: np.ndarray
-    scale: np.ndarray
+    standard: Standard
     kernel: np.ndarray
     bias: np.ndarray
     l2: float
@@ -49,7 +48,7 @@ class Head:
 
     def logits(self, features: Table) -> np.ndarray:
         """Logits, float32 of shape (n, k), of features of shape (n, d)."""
-        return self._of_standardized(standardized(features, self.mean, self.scale))
+        return self._of_standardized(self.standard.apply(features))
 
     def probabilities(self, features: Table) -> np.ndarray:
         """Class probabilities, float32 of shape (n, k), of features of shape (n, d)."""
@@ -64,12 +63,6 @@ def softmax_of(logits: np.ndarray) -> np.ndarray:
     return np.exp(log_softmax(logits, axis=1)).astype(np.float32)
 
 
-def standardized(features: Table, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """The features as a head sees them: float32 of shape (n, d), see :func:`assembled`."""
-    parts = ((piece - mean) / scale for piece in pieces(features))
-    return assembled(parts, features.shape)
-
-
 def soft_targets(labels: np.ndarray, classes: int, smoothing: float) -> np.ndarray:
     """One-hot labels mixed with the uniform distribution: float32 of shape (n, classes).
 
@@ -77,46 +70,6 @@ def soft_targets(labels: np.ndarray, classes: int, smoothing: float) -> np.ndarr
     """
     one_hot = np.eye(classes, dtype=np.float32)[labels]
     return one_hot * (1.0 - smoothing) + smoothing / classes
-
-
-def standardization(features: Table, own: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and scale of each feature: shapes (d,) and (d,).
-
-    A network's own features have one scale for all, because those that vary more also matter more:
-    a scale for each was measured to cost 0.02 to 0.03 of validation log loss. Pooled maps of
-    earlier layers, of which mean and maximum are of another order, have a scale each, and so the
-    penalty weighs every one of them like a mean feature of the network's own.
-
-    Args:
-        features: of shape (n, d).
-        own: how many of them, from the left, are the network's own; all if None.
-    """
-    # in pieces: the whole in float64 would be the peak of a training's memory
-    total = np.zeros((0, features.shape[1]))
-    for piece in pieces(features):
-        # row after row, whatever the pieces
-        total = np.concatenate([total, piece]).sum(axis=0, dtype=np.float64, keepdims=True)
-    mean = total[0] / len(features)
-    own = len(mean) if own is None else own
-    squares, centred = 0.0, np.empty((min(_PIECE, len(features)), len(mean)))
-    by_feature = np.zeros(len(mean) - own)
-    for start in range(0, len(features), _PIECE):
-        piece = features[start : start + _PIECE]
-        part = np.subtract(piece, mean, out=centred[: len(piece)])
-        squares += float(np.vdot(part[:, :own], part[:, :own]))
-        by_feature += np.einsum("nd,nd->d", part[:, own:], part[:, own:])
-    one = max((squares / (len(features) * own)) ** 0.5, 1e-6)
-    scale = np.full(len(mean), one, np.float32)
-    scale[own:] = _scales(np.sqrt(by_feature / len(features)))
-    return mean.astype(np.float32), scale
-
-
-def _scales(deviations: np.ndarray) -> np.ndarray:
-    """Of features with these deviations; what is all but constant counts for nothing."""
-    if not len(deviations):
-        return deviations
-    least = 1e-3 * float(np.sqrt(np.mean(np.square(deviations))))
-    return np.where(deviations > least, np.maximum(deviations, 1e-6), 1e6)
 
 
 def fit_head(
@@ -138,13 +91,13 @@ def fit_head(
         sample_weight: float of shape (n,), mean 1; uniform if None.
         start: head to start from, for instance the next stronger ``l2``; it also gives the
             standardization.
-        own: see :func:`standardization`.
+        own: see :meth:`Standard.of`.
 
     Raises:
         ZooError: there are many features, and the disk is full.
     """
-    mean, scale = (start.mean, start.scale) if start else standardization(features, own)
-    return Problem.of(features, targets, sample_weight, mean, scale).solved(l1, l2, start)
+    standard = start.standard if start else Standard.of(features, own)
+    return Problem.of(features, targets, sample_weight, standard).solved(l1, l2, start)
 
 
 @dataclass(frozen=True)
@@ -155,22 +108,22 @@ class Problem:
         z: float32 of shape (n, d), standardized features.
         targets: of shape (n, k).
         weight: float32 of shape (n,), sum 1.
-        mean, scale: what ``z`` was standardized with.
+        standard: what ``z`` was standardized with.
     """
 
     z: np.ndarray
     targets: np.ndarray
     weight: np.ndarray
-    mean: np.ndarray
-    scale: np.ndarray
+    standard: Standard
 
     @classmethod
     def of_standardized(
         cls, z: np.ndarray, targets: np.ndarray, sample_weight: np.ndarray
     ) -> Problem:
         """On features that are standardized already; weights have mean 1."""
-        none = np.zeros(0, np.float32)
-        return cls(z, targets, sample_weight.astype(np.float32) / len(z), none, none)
+        zeros = np.zeros(z.shape[1], np.float32)
+        same = Standard(zeros, zeros + 1)
+        return cls(z, targets, sample_weight.astype(np.float32) / len(z), same)
 
     @classmethod
     def of(
@@ -178,13 +131,12 @@ class Problem:
         features: Table,
         targets: np.ndarray,
         sample_weight: np.ndarray | None,
-        mean: np.ndarray,
-        scale: np.ndarray,
+        standard: Standard,
     ) -> Problem:
         """On features that are standardized here."""
-        z = standardized(features, mean, scale)
+        z = standard.apply(features)
         weight = np.ones(len(z)) if sample_weight is None else sample_weight
-        return cls(z, targets, weight.astype(np.float32) / len(z), mean, scale)
+        return cls(z, targets, weight.astype(np.float32) / len(z), standard)
 
     def solved(
         self, l1: float, l2: float, start: Head | None, tolerance: float = _TOLERANCE
@@ -203,7 +155,7 @@ class Problem:
         with threadpool_limits(1 if self.z.size * self.targets.shape[1] < _LARGE else None):
             kernel, bias, passes = search(smooth, kernel, bias, l1, tolerance)
         kernel, bias = kernel.astype(np.float32), bias.astype(np.float32)
-        return Head(self.mean, self.scale, kernel, bias, l2, passes)
+        return Head(self.standard, kernel, bias, l2, passes)
 
 
 Objective = Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray, np.ndarray]]
@@ -284,7 +236,7 @@ def choose_head(
         val: features (m, d) and integer labels (m,).
         l1: strength of the other penalty.
         sample_weight: of the training samples.
-        own: see :func:`standardization`.
+        own: see :meth:`Standard.of`.
 
     Returns:
         The head of lowest validation log loss, with the passes of all that were tried, and (l2,
@@ -293,9 +245,9 @@ def choose_head(
     Raises:
         ZooError: there are many features, and the disk is full.
     """
-    mean, scale = standardization(train[0], own)
-    problem = Problem.of(*train, sample_weight, mean, scale)
-    judged = standardized(val[0], mean, scale)
+    standard = Standard.of(train[0], own)
+    problem = Problem.of(*train, sample_weight, standard)
+    judged = standard.apply(val[0])
     tried: list[tuple[float, float]] = []
     best = head = None
     passes = 0

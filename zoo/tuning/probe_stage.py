@@ -32,9 +32,8 @@ from zoo.train.probe import (
     choose_head,
     fit_head,
     soft_targets,
-    standardization,
-    standardized,
 )
+from zoo.train.standard import Standard
 from zoo.tuning.context import StudyContext
 from zoo.tuning.score import better, measure, score
 from zoo.tuning.space import Point, Space
@@ -66,9 +65,9 @@ class Features:
     @cached_property
     def short(self) -> Short:
         """What heads without an L1 penalty are fitted on in less time."""
-        mean, scale = standardization(self.train, self.own)
-        z = standardized(self.train, mean, scale)
-        return Short(mean, scale, z, *reduced(z))
+        standard = Standard.of(self.train, self.own)
+        z = standard.apply(self.train)
+        return Short(standard, z, *reduced(z))
 
 
 @dataclass(frozen=True)
@@ -76,14 +75,13 @@ class Short:
     """Standardized training features, and as few columns with the same products of rows.
 
     Attributes:
-        mean, scale: of the features, float32 of shape (d,).
+        standard: of the features.
         z: standardized, float32 of shape (n, d).
         small: float32 of shape (n, min(n, d)).
         factor: see :func:`zoo.train.choice.reduced`.
     """
 
-    mean: np.ndarray
-    scale: np.ndarray
+    standard: Standard
     z: np.ndarray
     small: np.ndarray
     factor: np.ndarray | None
@@ -92,7 +90,7 @@ class Short:
         """The head of this penalty."""
         head = Problem.of_standardized(self.small, targets, weights).solved(0.0, l2, None)
         kernel = lifted(head.kernel, self.z, self.factor)
-        return Head(self.mean, self.scale, kernel, head.bias, l2, head.passes)
+        return Head(self.standard, kernel, head.bias, l2, head.passes)
 
 
 def load_features(context: StudyContext) -> Features:
