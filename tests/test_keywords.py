@@ -14,7 +14,11 @@ HINTS = get_type_hints(TrainingSettings)
 
 def test_every_setting_is_a_keyword_and_every_keyword_a_setting():
     assert set(HINTS) == set(describe()) - {"data"}  # it is a parameter of its own
-    assert set(HINTS) - set(get_type_hints(SharedSettings)) == {"refit"}
+    assert set(HINTS) - set(get_type_hints(SharedSettings)) == {
+        "refit",
+        "teacher",
+        "teacher_weight",
+    }
     assert not TrainingSettings.__required_keys__
 
 

@@ -46,8 +46,16 @@ def test_help_names_every_setting_with_default_and_range(call):
     documented = call.__init__ if inspect.isclass(call) else call
     text = " ".join(inspect.getdoc(documented).split())
     parameters = inspect.signature(call).parameters
-    left_out = {"tune": {"folds", "refit"}, "sweep": {"folds", "refit"}, "finetune": set()}
-    of_files = {"class_level", "path_column", "label_column", "group_column", "group_pattern"}
+    of_runs = {"teacher", "teacher_weight"}
+    of_study = {"folds", "refit", *of_runs}
+    left_out = {"tune": of_study, "sweep": of_study, "finetune": set()}
+    of_files = of_runs | {
+        "class_level",
+        "path_column",
+        "label_column",
+        "group_column",
+        "group_pattern",
+    }
     for name, option in describe().items():
         if name in {"data", *left_out.get(call.__name__, of_files)}:
             continue

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from zoo.exporting.job import export, verify
     from zoo.listing import backbones_list as list
     from zoo.reporting.job import report
+    from zoo.train.distill import distill
     from zoo.train.job import finetune
     from zoo.tuning.job import sweep, tune
 
@@ -45,6 +46,7 @@ __all__ = [
     "auto",
     "benchmark",
     "diagnose",
+    "distill",
     "ensemble",
     "export",
     "finetune",
@@ -68,6 +70,7 @@ _LAZY = {
     "auto": "zoo.automatic.job",
     "benchmark": "zoo.benchmarking.job",
     "diagnose": "zoo.diagnosis.job",
+    "distill": "zoo.train.distill",
     "ensemble": "zoo.combine.job",
     "export": "zoo.exporting.job",
     "finetune": "zoo.train.job",

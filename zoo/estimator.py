@@ -34,8 +34,11 @@ from zoo.train.job import finetune
 if TYPE_CHECKING:
     from zoo.progress import Progress
 
-# of a folder or manifest, which fit makes itself
-_OF_FILES = ("class_level", "path_column", "label_column", "group_column", "group_pattern")
+# of a folder or manifest, which fit makes itself, and so of a teacher that knows its images
+_OF_FILES = (
+    *("class_level", "path_column", "label_column", "group_column", "group_pattern"),
+    *("teacher", "teacher_weight"),
+)
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):

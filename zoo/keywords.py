@@ -70,6 +70,8 @@ class TrainingSettings(SharedSettings, total=False):
     """What a training run of its own can be told besides."""
 
     refit: bool
+    teacher: str | None
+    teacher_weight: float
 
 
 _KINDS = {int: "whole number", float: "number", str: "text", bool: "True or False"}

@@ -136,6 +136,7 @@ class StartedRecord(TypedDict):
     kind: NotRequired[str]
     status: NotRequired[str]
     study: NotRequired[dict[str, Any]]
+    teacher: NotRequired[dict[str, str]]
     data: NotRequired[dict[str, Any]]
     versions: NotRequired[dict[str, str]]
 
@@ -161,6 +162,7 @@ class RunRecord(TypedDict):
     folds: NotRequired[list[TrainingRecord]]
     combination: NotRequired[CombinationRecord]
     study: NotRequired[dict[str, Any]]
+    teacher: NotRequired[dict[str, str]]  # its ``run`` and the ``sha256`` of what it says
 
 
 Metrics = dict[str, dict[str, Interval]]  # by split and metric

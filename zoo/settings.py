@@ -236,6 +236,16 @@ class Settings:
         "on validation; with folds, keep that model instead of the fold models",
         group="training",
     )
+    teacher: str | None = _option(
+        None,
+        "run or ensemble with out-of-fold predictions, of the same data and split, whose "
+        "probabilities are learned beside the labels (`zoo distill`)",
+        group="training",
+        auto="the labels alone",
+    )
+    teacher_weight: float = _option(
+        0.5, "share of the teacher in what is learned", group="training", low=0.0, high=1.0
+    )
     precision: str = _option(
         "auto",
         "numeric precision; auto is mixed (bfloat16) on a GPU and float32 on a CPU",

@@ -26,6 +26,7 @@ _COMMANDS = {
     "tune": "Search for the best settings, and train a run with them.",
     "sweep": "Train with every combination of some settings.",
     "ensemble": "Combine finished runs into one that is better.",
+    "distill": "Train one network to say what an ensemble says.",
     "benchmark": "Compare backbones, recipes and ensembles over seeds.",
     "diagnose": "Find out why a run is not better, and what to do.",
     "report": "Write the report of a run, or compare runs, as one HTML file.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -135,10 +135,12 @@ wide_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 
 
-def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: an option for every setting; those not given are None."""
+def settings_options(
+    function: Callable[..., Any], left_out: Sequence[str] = ()
+) -> Callable[..., Any]:
+    """Decorator: an option for every setting, but for some; those not given are None."""
     for option in reversed(describe().values()):
-        if option.name != "data":
+        if option.name not in {"data", *left_out}:
             function = _click_option(option)(function)
     return function
 

@@ -87,7 +87,7 @@ def command(
     else:
         if name:
             RunWriter(name, runs_dir)  # which refuses a name, and makes nothing yet
-        data = _checked_data(backbone, data, config, settings, progress)
+        data = checked_data(backbone, data, config, settings, progress)
     run = zoo.finetune(
         backbone,
         data,
@@ -106,7 +106,7 @@ def command(
     echo(f"next  zoo predict {run.name} IMAGE...{where}")
 
 
-def _checked_data(
+def checked_data(
     backbone: str | None,
     data: str | None,
     config: str | None,

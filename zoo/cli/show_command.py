@@ -39,6 +39,8 @@ def command(run: str, runs_dir: str | None, as_json: bool) -> None:
     data = record["data"]
     echo("  ".join(map(printable, (found.name, found.title, record["created"]))))
     echo(f"data  {printable(data['name'])} at {printable(data['root'])}")
+    if "teacher" in record:
+        echo(f"learned from  {printable(record['teacher']['run'])}")
     counts = data.get("counts", {})
     rows = [
         [name, *[str(counts[split][i]) if counts else "" for split in ("train", "val", "test")]]

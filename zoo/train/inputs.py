@@ -18,6 +18,8 @@ from zoo.progress import Progress
 from zoo.train.arrays import LazyRows
 from zoo.train.choice import ALL, LAST, FeatureSet
 from zoo.train.plan import ResolvedPlan
+from zoo.train.probe import soft_targets
+from zoo.train.teacher import Teacher, teacher_of
 
 AUTO = "auto"
 
@@ -51,6 +53,7 @@ class Inputs:
             None from scratch.
         tables: of each set of features that the head may see, those of shape (n, d), from the
             simplest set on; empty from scratch.
+        teacher: whose probabilities are learned beside the labels, if there is one.
     """
 
     resolved: ResolvedPlan
@@ -58,6 +61,7 @@ class Inputs:
     prepared: Prepared
     features: LazyRows | None
     tables: Mapping[FeatureSet, LazyRows] = field(default_factory=dict)
+    teacher: Teacher | None = None
 
     @property
     def labels(self) -> np.ndarray:
@@ -68,6 +72,18 @@ class Inputs:
     def classes(self) -> int:
         """Number of classes."""
         return len(self.data.catalog.classes)
+
+    def targets(self, rows: np.ndarray, smoothing: float = 0.0) -> np.ndarray:
+        """What is learned of rows of the catalogue: float32 of shape (n, k), rows sum to one.
+
+        Args:
+            rows: none of the test split.
+            smoothing: of the labels, from 0 to 1.
+        """
+        labels = soft_targets(self.labels[rows], self.classes, smoothing)
+        if self.teacher is None:
+            return labels
+        return self.teacher.targets(labels, rows, self.resolved.settings.teacher_weight)
 
     @classmethod
     def assemble(
@@ -86,18 +102,22 @@ class Inputs:
             backbone: with the weights that the training starts from.
             timings: gets the stages ``prepare`` and ``features``.
             progress: shows both.
+
+        Raises:
+            ZooError: the teacher has none of these images, or another split; the disk is full.
         """
+        teacher = teacher_of(resolved.settings, data)
         with timings.stage("prepare"):
             prepared = prepare(data.catalog, resolved.size, resolved.settings.resize, progress)
         if resolved.from_scratch:
-            return cls(resolved, data, prepared, None)
+            return cls(resolved, data, prepared, None, teacher=teacher)
         from zoo.train.features import feature_tables, frozen_features
 
         with timings.stage("features"):
             sets = candidates(resolved, backbone, progress)
             tables = feature_tables(backbone, prepared, sets, progress)
             features = frozen_features(backbone, prepared, progress)
-        return cls(resolved, data, prepared, features, tables)
+        return cls(resolved, data, prepared, features, tables, teacher)
 
 
 def candidates(resolved: ResolvedPlan, backbone: Backbone, progress: Progress) -> list[FeatureSet]:

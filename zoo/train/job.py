@@ -37,6 +37,7 @@ from zoo.train.member import Member, refit_member, train_member
 from zoo.train.plan import ResolvedPlan, collect_settings, given_settings, resolve
 from zoo.train.records import write_history, write_tensorboard
 from zoo.train.remarks import data_remarks
+from zoo.train.teacher import open_teacher, teacher_of
 
 
 @with_settings()
@@ -85,7 +86,11 @@ def finetune(
         )
         progress.say(f"continuing run {name}")
     else:
-        resolved = resolve(collect_settings(backbone, data, config, settings, progress))
+        collected = collect_settings(backbone, data, config, settings, progress)
+        if collected.teacher is not None:
+            teacher = open_teacher(collected.teacher, runs_dir)
+            collected = collected.changed(teacher=str(teacher.path.resolve()))
+        resolved = resolve(collected)
         name = name or _free_name(resolved, runs_dir)
     fetch_weights(resolved, progress)
     timings = Timings()
@@ -163,6 +168,7 @@ def _complete_record(
             )
     if resolved.settings.folds:
         fold_rows(dataset, resolved.settings)  # refused now rather than after all features
+    teacher = teacher_of(resolved.settings, dataset)
     about = environment()
     about["versions"] = _both(record.get("versions", {}), about["versions"])
     return {
@@ -170,6 +176,7 @@ def _complete_record(
         "resumed": begun is not None,
         "classes": list(dataset.catalog.classes),
         "data": data,
+        **({"teacher": teacher.about()} if teacher else {}),
         **about,
     }
 

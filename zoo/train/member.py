@@ -25,7 +25,7 @@ from zoo.train.classifier import (
 from zoo.train.fit import FixedEpochs, Hyperparameters, Validation, Watch, fit
 from zoo.train.inputs import Inputs, Timings
 from zoo.train.plan import ResolvedPlan
-from zoo.train.probe import Head, choose_head, fit_head, soft_targets
+from zoo.train.probe import Head, choose_head, fit_head
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,7 @@ def refit_member(
         with timings.stage("probe"):
             same = [fold for fold in folds if fold.classifier.seen == seen]
             l2 = _geometric_mean([fold.stages["probe"]["l2"] for fold in same])
-            targets = soft_targets(labels[rows], inputs.classes, 0.0)
+            targets = inputs.targets(rows)
             features, own = inputs.tables[seen].take(rows), inputs.features.shape[1]
             l1, _ = settings.head_penalties
             head = fit_head(features, targets, l1=l1, l2=l2, sample_weight=weights, own=own)
@@ -326,7 +326,7 @@ def choice_of(inputs: Inputs, train: np.ndarray, weights: np.ndarray) -> tuple[C
         train: row indices.
         weights: of their samples, float of the same shape.
     """
-    targets = soft_targets(inputs.labels[train], inputs.classes, 0.0)
+    targets = inputs.targets(train)
     tables = {name: table.take(train) for name, table in inputs.tables.items()}
     assert inputs.features is not None
     rows = Rows(inputs.labels[train], targets, weights, inputs.data.groups[train])
@@ -364,8 +364,7 @@ def training_images(inputs: Inputs, rows: np.ndarray, weights: np.ndarray) -> Tr
         rows: row indices.
         weights: of the samples, float of the shape of ``rows``.
     """
-    smoothing = inputs.resolved.settings.label_smoothing
-    targets = soft_targets(inputs.labels[rows], inputs.classes, smoothing)
+    targets = inputs.targets(rows, inputs.resolved.settings.label_smoothing)
     return TrainingImages(inputs.prepared.pixels, inputs.prepared.rows[rows], targets, weights)
 
 

@@ -47,7 +47,7 @@ from zoo.tuning.trial_store import TrialStore
 _PROBE_SHARE = 1 / 3  # of the time, at most
 
 
-@with_settings("folds", "refit")
+@with_settings("folds", "refit", "teacher", "teacher_weight")
 @renamed_parameters("probes", "runs")
 def tune(
     backbone: str | None = None,
@@ -122,7 +122,7 @@ def tune(
     return _finished(session, refit)
 
 
-@with_settings("folds", "refit")
+@with_settings("folds", "refit", "teacher", "teacher_weight")
 @renamed_parameters("runs")
 def sweep(
     grid: str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]],

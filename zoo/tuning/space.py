@@ -78,6 +78,8 @@ _FIXED = (
     "value_range",
     "folds",
     "refit",
+    "teacher",
+    "teacher_weight",
 )
 Point = dict[str, Any]
 
