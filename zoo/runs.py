@@ -215,6 +215,13 @@ class Run:
         named = self.combination["members"] if self.combination else []
         return [Run(self.path / "members" / check_name(name)) for name in named]
 
+    @property
+    def networks(self) -> list[Run]:
+        """The trained networks: the run itself, or those of its members and of theirs."""
+        if not self.combination:
+            return [self]
+        return [network for member in self.members for network in member.networks]
+
     @cached_property
     def model(self) -> keras.Model:
         """The classifier: RGB in 0..255, shape (n, height, width, 3), to probabilities (n, k).

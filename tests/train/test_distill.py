@@ -13,7 +13,7 @@ from zoo.data.dataset import load
 from zoo.errors import ZooError
 from zoo.progress import Progress
 from zoo.settings import Settings
-from zoo.train.teacher import Teacher, leaves, open_teacher, settings_of_student, taught_by
+from zoo.train.teacher import Teacher, open_teacher, settings_of_student, taught_by
 
 QUICK = {
     **{"size": 16, "blocks": 2, "filters": 8, "dense_units": 16, "near_duplicates": False},
@@ -94,9 +94,9 @@ def test_what_is_learned_depends_on_the_teacher(taught, digits_folder, monkeypat
     np.testing.assert_allclose(same.predictions("test").probabilities, plain, atol=1e-6)
 
 
-def test_leaves_of_an_ensemble_are_its_networks(taught):
-    assert [leaf.kind for leaf in leaves(zoo.load("both", taught))] == ["finetune", "finetune"]
-    assert [leaf.name for leaf in leaves(zoo.load("m0", taught))] == ["m0"]
+def test_the_networks_of_an_ensemble_are_those_of_its_members(taught):
+    assert [leaf.kind for leaf in zoo.load("both", taught).networks] == ["finetune", "finetune"]
+    assert [leaf.name for leaf in zoo.load("m0", taught).networks] == ["m0"]
 
 
 def test_what_belongs_to_the_teacher_is_refused(taught):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -48,7 +48,7 @@ def command(
     the reason, and they are counted.
     """
     import zoo
-    from zoo.evaluate.predict import NoUsableImageError
+    from zoo.evaluate.predict import NoUsableImageError, record_of
     from zoo.progress import Progress, for_terminal
 
     form = "json" if as_json else form
@@ -56,7 +56,7 @@ def command(
     try:
         found = zoo.predict(run, images, runs_dir=runs_dir, progress=progress)
     except NoUsableImageError as error:
-        error.details = _record([], error.bad, error.hidden)
+        error.details = record_of([], error.bad, error.hidden)
         _name_bad(error.bad)
         raise
     _PRINTERS[form](found, min(top, len(found.classes)))
@@ -107,23 +107,7 @@ def _print_csv(found: Prediction, top: int) -> None:
 
 
 def _print_json(found: Prediction, top: int) -> None:
-    images = [
-        {
-            "image": str(file),
-            "top": [{"class": name, "probability": p} for name, p in best],
-            "probabilities": dict(zip(found.classes, map(float, row), strict=True)),
-        }
-        for file, best, row in zip(found.files, found.top(top), found.probabilities, strict=True)
-    ]
-    print_json(_record(images, found.bad, found.hidden))
-
-
-def _record(images: list[dict[str, Any]], bad: Mapping[Name, str], hidden: int) -> dict[str, Any]:
-    return {
-        "images": images,
-        "bad": [{"image": str(file), "reason": reason} for file, reason in bad.items()],
-        "counts": {"predicted": len(images), "left_out": len(bad), "hidden": hidden},
-    }
+    print_json(found.as_record(top))
 
 
 _PRINTERS = {"table": _print_table, "csv": _print_csv, "json": _print_json}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -84,6 +84,23 @@ class Prediction:
             for row, ranks in zip(self.probabilities, order, strict=True)
         ]
 
+    def as_record(self, top: int = 3) -> dict[str, Any]:
+        """For JSON: the images, what was left out, and how many there are of each.
+
+        Args:
+            top: how many of the most probable classes of each image are listed by themselves.
+        """
+        found = zip(self.files, self.top(top), self.probabilities, strict=True)
+        images = [
+            {
+                "image": str(file),
+                "top": [{"class": name, "probability": p} for name, p in best],
+                "probabilities": dict(zip(self.classes, map(float, row), strict=True)),
+            }
+            for file, best, row in found
+        ]
+        return record_of(images, self.bad, self.hidden)
+
     def to_frame(self) -> pd.DataFrame:
         """One row per image: ``file``, ``label``, ``probability``, and a column for each class.
 
@@ -126,6 +143,15 @@ class NoUsableImageError(ZooError):
             file, reason = next(iter(bad.items()))
             what = f"{file} is no usable image: {reason}"
         super().__init__(f"{what}{elsewhere}: name image files, or folders of them")
+
+
+def record_of(images: list[dict[str, Any]], bad: Mapping[Name, str], hidden: int) -> dict[str, Any]:
+    """What was predicted and what was left out, for JSON."""
+    return {
+        "images": images,
+        "bad": [{"image": str(file), "reason": reason} for file, reason in bad.items()],
+        "counts": {"predicted": len(images), "left_out": len(bad), "hidden": hidden},
+    }
 
 
 def by_reason(bad: Mapping[Name, str]) -> str:

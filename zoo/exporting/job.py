@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from zoo.data.dataset import Dataset, load
 from zoo.data.value_range import scale_of
 from zoo.errors import ZooError
 from zoo.evaluate.predictor import predictor
+from zoo.exporting.card import card, now
 from zoo.exporting.certificate import MAX_LOSS, Certificate, Images, certify
 from zoo.exporting.formats import FORMATS, Calibration, Format, format_named, write
 from zoo.keras_setup import import_keras
@@ -105,7 +104,7 @@ def export(
         )
         _check(found, max_latency)
         write_json(folder / CARD, card(opened, form, int8))
-        write_json(folder / CERTIFICATE, {**found.as_record(), "created": _now()})
+        write_json(folder / CERTIFICATE, {**found.as_record(), "created": now()})
     return Export(target, target / form.file, found)
 
 
@@ -151,54 +150,6 @@ def verify(
         int8=bool(made.get("int8")),
         progress=progress,
     )
-
-
-def card(run: Run, form: Format, int8: bool) -> dict[str, Any]:
-    """What an exported model is, for programs: classes, input, metrics, data, weights, limits.
-
-    Args:
-        run: what it is made from.
-        form: its format.
-        int8: whether it computes in 8 bits.
-    """
-    record = run.record
-    networks = run.members if run.combination is not None else [run]
-    return {
-        "written_by": "zoo",
-        "run": run.name,
-        "model": run.title,
-        "format": form.name,
-        "file": form.file,
-        "int8": int8,
-        "classes": run.classes,
-        "input": {"takes": list(form.takes), "networks": [list(one.view) for one in networks]},
-        "output": "probabilities in the order of the classes; each row sums to 1",
-        "metrics": run.metrics,
-        "data": {
-            name: record["data"].get(name)
-            for name in ("name", "images", "fingerprint", "value_range")
-        },
-        "weights": [_weights(one) for one in networks],
-        "limits": [
-            "It knows the classes of its training images only, and gives one of them to any image.",
-            "The metrics hold for images like those that it was tested on.",
-        ],
-        "versions": record.get("versions", {}),
-        "zoo": sys.modules["zoo"].__version__,
-        "created": _now(),
-    }
-
-
-def _weights(run: Run) -> dict[str, Any]:
-    import backbones
-
-    name = str(run.settings["backbone"])
-    licence = "see its source" if name.startswith("hub:") else backbones.get(name).licence
-    return {"backbone": name, **run.record.get("weights", {}), "licence": licence}
-
-
-def _now() -> str:
-    return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def _target(run: Run, form: Format, int8: bool, output: str | Path | None) -> Path:

@@ -116,7 +116,7 @@ class Album:
             resize: how the image became that square, see :func:`zoo.data.decode.decode`.
         """
         picture = self._pictures[sample]
-        data = _address(_warm(unsquared(heat, picture.width / picture.height, resize)), "PNG")
+        data = heat_address(unsquared(heat, picture.width / picture.height, resize))
         self.overlays.append(Picture(name, picture.width, picture.height, data))
         return name
 
@@ -134,6 +134,15 @@ def _address(image: Image.Image, kind: str, **options: int | bool) -> str:
     image.save(out, kind, **options)
     content = base64.b64encode(out.getvalue()).decode()
     return f"data:image/{kind.lower()};base64,{content}"
+
+
+def heat_address(heat: np.ndarray) -> str:
+    """A map as a picture to lay over the image, as a ``data:`` address.
+
+    Args:
+        heat: float32 of shape (h, w) in 0..1.
+    """
+    return _address(_warm(heat), "PNG")
 
 
 def unsquared(heat: np.ndarray, aspect: float, resize: str) -> np.ndarray:

@@ -70,13 +70,6 @@ def open_teacher(name: str | Path, folder: str | Path | None = None) -> Run:
     return run
 
 
-def leaves(run: Run) -> list[Run]:
-    """The trained networks of a run: itself, or the members of an ensemble and of theirs."""
-    if not run.combination:
-        return [run]
-    return [leaf for member in run.members for leaf in leaves(member)]
-
-
 def settings_of_student(teacher: Run, given: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a run that learns from another: those of the data are the other's.
 
@@ -91,7 +84,7 @@ def settings_of_student(teacher: Run, given: Mapping[str, Any]) -> dict[str, Any
     fixed = [name for name in OF_TEACHER if name in found and name != "data"]
     if fixed:
         raise ZooError(f"{fixed[0]} must be as for the teacher {teacher.name!r}: leave it out")
-    first = leaves(teacher)[0].settings
+    first = teacher.networks[0].settings
     shared = {name: first[name] for name in OF_TEACHER if first.get(name) is not None}
     backbone = {"backbone": first["backbone"]}
     return {**shared, **backbone, **found, "teacher": str(teacher.path)}
