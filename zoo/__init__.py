@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from zoo.exporting.job import export, verify
     from zoo.listing import backbones_list as list
     from zoo.reporting.job import report
+    from zoo.serving.job import serve
     from zoo.train.distill import distill
     from zoo.train.job import finetune
     from zoo.tuning.job import sweep, tune
@@ -56,6 +57,7 @@ __all__ = [
     "predict",
     "report",
     "runs",
+    "serve",
     "sweep",
     "tune",
     "verify",
@@ -77,6 +79,7 @@ _LAZY = {
     "list": "zoo.listing",
     "predict": "zoo.evaluate.predict",
     "report": "zoo.reporting.job",
+    "serve": "zoo.serving.job",
     "sweep": "zoo.tuning.job",
     "tune": "zoo.tuning.job",
     "verify": "zoo.exporting.job",

@@ -33,6 +33,7 @@ _COMMANDS = {
     "predict": "Predict images with a finished run.",
     "export": "Write a run as a model for other programs, with proof that both agree.",
     "verify": "Compare an exported model with its run again.",
+    "serve": "Answer requests about images over HTTP, with a page.",
     "list": "List the backbones.",
     "weights": "List, fetch and check the published ImageNet weights.",
     "runs": "List the runs.",

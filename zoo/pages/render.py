@@ -15,14 +15,19 @@ from zoo.escape import clean_html
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(template: str, **context: Any) -> str:
+def render(
+    template: str, *, script: str = "script.js", policy: str = "img-src data:", **context: Any
+) -> str:
     """A page from a template that extends ``base.html``.
 
-    The page's policy allows its own script and pictures that it holds itself, nothing else: a
-    name from the data cannot run or load anything even if it were not escaped.
+    The page's policy allows its own script and, unless said otherwise, pictures that it holds
+    itself, nothing else: a name from the data cannot run or load anything even if it were not
+    escaped.
 
     Args:
         template: its name among ``zoo/pages/templates``.
+        script: name of its script there.
+        policy: what the page may load, as a content security policy says it.
         **context: what it shows; only :class:`markupsafe.Markup` is taken as HTML.
     """
     environment = Environment(
@@ -32,11 +37,12 @@ def render(template: str, **context: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script = _read("script.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    code = _read(script)
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     environment.globals |= {
         "style": Markup(_read("style.css")),
-        "script": Markup(script),
+        "script": Markup(code),
+        "policy": Markup(policy),
         "script_hash": f"sha256-{digest}",
     }
     return clean_html(environment.get_template(template).render(**context))
