@@ -32,7 +32,7 @@ test: $(VENV)/.installed  ## the tests that need neither network nor GPU nor pat
 
 browser: $(VENV)/.installed  ## the pages in a headless Chromium, which must be there with its driver
 	$(BIN)/python -m pip install -qq --editable '.[browser]'
-	$(BIN)/python -m pytest -m browser tests/reporting
+	$(BIN)/python -m pytest -m browser tests/reporting tests/serving
 
 torture: $(VENV)/.installed  ## 1,000 faults: damaged files, random lines, kills, hostile files
 	$(BIN)/python -m tests.torture --cases 1000

@@ -6,11 +6,13 @@ import functools
 import http.server
 import os
 import random
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -201,3 +203,22 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
         yield Server(f"http://127.0.0.1:{running.server_port}", asked)
         running.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, without a window."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    found = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
+    chrome, driver = next(filter(None, found), None), shutil.which("chromedriver")
+    if not chrome or not driver:
+        pytest.fail("chromium and chromedriver are needed: apt-get install chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chrome
+    for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "disable-gpu"):
+        options.add_argument(f"--{argument}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    service = webdriver.ChromeService(driver)
+    running = webdriver.Chrome(options=options, service=service)
+    yield running
+    running.quit()
