@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 import zoo
 from ensembles.pipeline import METHODS, Ensemble
@@ -214,3 +215,15 @@ def test_every_combination_is_the_same_arithmetic(method: str) -> None:
     combine = graphs.combination_of(ensemble)
     found = combine([tf.constant(p) for p in members]).numpy()
     np.testing.assert_allclose(found, ensemble.combine(members), atol=2e-5)
+
+
+def test_files_for_docker(made: dict[str, Run], tmp_path: Path) -> None:
+    found = zoo.export(made["one"], docker=True, output=tmp_path / "out")
+    lines = (found.folder / "Dockerfile").read_text().splitlines()
+    (copied,) = [line.split()[1] for line in lines if line.startswith("COPY")]
+    assert (found.folder / copied / "saved_model.pb").is_file()
+    service = yaml.safe_load((found.folder / "compose.yaml").read_text())["services"]["model"]
+    assert service["build"] == "." and service["ports"] == ["127.0.0.1:8501:8501"]
+    with pytest.raises(ZooError, match="made of a SavedModel, not of onnx: leave --format out"):
+        zoo.export(made["one"], "onnx", docker=True, output=tmp_path / "other")
+    assert not (tmp_path / "other").exists()

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 )
 @click.option("--int8", is_flag=True, help="Of litert: compute in 8 bits, smaller and faster.")
 @click.option(
+    "--docker",
+    is_flag=True,
+    help="Of savedmodel: write a Dockerfile and compose.yaml that serve it.",
+)
+@click.option(
     "--max-loss",
     type=click.FloatRange(min=0),
     metavar="NUMBER",
@@ -51,6 +56,7 @@ def command(
     form: str,
     output: str | None,
     int8: bool,
+    docker: bool,
     max_loss: float,
     max_latency: float | None,
     runs_dir: str | None,
@@ -76,6 +82,7 @@ def command(
       zoo export a
       zoo export a --format onnx --output a-onnx/
       zoo export a --format litert --int8
+      zoo export a --docker
     """
     import zoo
     from zoo.exporting.formats import format_named
@@ -88,6 +95,7 @@ def command(
         form,
         output=output,
         int8=int8,
+        docker=docker,
         max_loss=max_loss,
         max_latency=max_latency,
         runs_dir=runs_dir,

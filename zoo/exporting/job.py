@@ -17,6 +17,7 @@ from zoo.errors import ZooError
 from zoo.evaluate.predictor import predictor
 from zoo.exporting.card import card, now
 from zoo.exporting.certificate import MAX_LOSS, Certificate, Images, certify
+from zoo.exporting.docker import check_docker, write_docker
 from zoo.exporting.formats import FORMATS, Calibration, Format, format_named, write
 from zoo.keras_setup import import_keras
 from zoo.paths import new_folder, user_path
@@ -53,6 +54,7 @@ def export(
     *,
     output: str | Path | None = None,
     int8: bool = False,
+    docker: bool = False,
     max_loss: float = MAX_LOSS,
     max_latency: float | None = None,
     runs_dir: str | Path | None = None,
@@ -69,6 +71,8 @@ def export(
         format: ``savedmodel``, ``onnx``, ``litert``, ``openvino`` or ``keras``.
         output: folder to make; ``exports/NAME-FORMAT`` in the runs folder if None.
         int8: of ``litert``: quantize to 8 bits.
+        docker: of ``savedmodel``: write a ``Dockerfile`` and ``compose.yaml`` beside it that serve
+            it with TensorFlow Serving.
         max_loss: nats by which the log loss may then be higher than the run's.
         max_latency: milliseconds that one image may take on this machine; any if None.
         runs_dir: folder of the runs, for a name.
@@ -85,6 +89,8 @@ def export(
     form = format_named(format)
     if int8 and form.name != "litert":
         raise ZooError(f"8 bits are for the format litert, not {form.name}: give --format litert")
+    if docker:
+        check_docker(form)
     if max_latency is not None and not max_latency > 0:
         raise ZooError(f"the latency must be above 0 ms, not {max_latency:g}")
     target = _target(opened, form, int8, output)
@@ -104,6 +110,8 @@ def export(
         )
         _check(found, max_latency)
         write_json(folder / CARD, card(opened, form, int8))
+        if docker:
+            write_docker(folder)
         write_json(folder / CERTIFICATE, {**found.as_record(), "created": now()})
     return Export(target, target / form.file, found)
 
