@@ -94,8 +94,23 @@ def test_files_give_the_pixels_of_training(
     content = FILES[name]()
     for view, graph in graphs.items():
         difference = np.abs(graph(content) - decode(content, *view).astype(np.float32))
-        assert difference.max() <= 1, view  # of 255, where Pillow rounds the other way
+        assert difference.max() <= 1, view  # of 255, where Pillow averages boxes first
         assert difference.mean() < 0.3, view
+
+
+# sides of which one is a simple fraction of the other have sums of exactly a half
+@pytest.mark.parametrize("side", [(300, 300), (533, 400), (96, 160), (40, 31), (1200, 900)])
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+@pytest.mark.parametrize("size", [96, 224, 260])
+def test_every_pixel_is_that_of_pillow(side: tuple[int, int], resize: str, size: int) -> None:
+    if resize == "stretch" and max(side) >= 6 * size:
+        pytest.skip("Pillow averages boxes first, and rounds in between")
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (*side, 3), np.uint8)
+    smooth = np.asarray(Image.fromarray(noise[:8, :8]).resize(side[::-1]))
+    for pixels in (noise, smooth):
+        wanted = decode(encoded(Image.fromarray(pixels), "PNG"), size, resize)
+        np.testing.assert_array_equal(resized(pixels[None], size, resize).numpy()[0], wanted)
 
 
 def test_a_damaged_orientation_is_none(
