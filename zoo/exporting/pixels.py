@@ -2,9 +2,9 @@
 
 Pillow resizes in two passes, across and down, each a linear map of the pixels of a line, rounded to
 8 bits. Here each pass is a product with the matrix of that map, which is made from the image's
-size. That gives Pillow's pixels, bit by bit, with two exceptions in which a pixel may differ by 1
-of 255: of stretched images of six times the size and more, Pillow first averages boxes of pixels
-and rounds once more; and OpenVINO computes the weights in float32, where float64 is asked for.
+size; of images of six times the size and more that it stretches, Pillow first averages boxes of
+pixels. That gives Pillow's pixels, bit by bit. In OpenVINO, which computes the weights in float32
+where float64 is asked for, a pixel may differ by 1 of 255.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _BITS = 22  # of Pillow's weights
-REDUCING_GAP = 3.0  # what zoo.data.decode gives Pillow where it stretches
+_SHIFT = 24  # bits, of its means
+REDUCING_GAP = 3  # what zoo.data.decode gives Pillow where it stretches
 _EXIF, _ORIENTATION = b"Exif\0\0", 0x0112  # the header, and the tag
 _EXIF_WITHIN = 1 << 16  # bytes of a JPEG in which its EXIF data begin
 _ENTRIES = 64  # of a directory, those that are looked at
@@ -35,9 +36,12 @@ def resized(images: Any, size: int, resize: str) -> tf.Tensor:
     import tensorflow as tf
 
     x = tf.cast(images, tf.float32)
+    whole = tf.shape(x)
+    if resize == "stretch":
+        x = _boxed(x, size)
     shape = tf.shape(x)
-    height, width = shape[1], shape[2]
-    down, across = (_lines(n, other, size, resize) for n, other in _each_way(height, width))
+    down = _lines(shape[1], whole[1], whole[2], size, resize)
+    across = _lines(shape[2], whole[2], whole[1], size, resize)
     x = _product("nhwc,xw->nhxc", x, across)
     x = _product("nhxc,yh->nyxc", x, down)
     return tf.ensure_shape(x, (None, size, size, 3))
@@ -66,50 +70,77 @@ def _product(equation: str, x: Any, weights: Any) -> tf.Tensor:
     return tf.clip_by_value(units + tf.floor((much - units) + little + 0.5), 0.0, 255.0)
 
 
-def _each_way(height: Any, width: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    return (height, width), (width, height)
+def _box(n: Any, size: int) -> tf.Tensor:
+    """How many pixels of n Pillow averages before it stretches: three are left for each one."""
+    import tensorflow as tf
+
+    return tf.maximum(n // (size * REDUCING_GAP), 1)
 
 
-def _lines(n: Any, other: Any, size: int, resize: str) -> tf.Tensor:
+def _boxed(x: Any, size: int) -> tf.Tensor:
+    """Means of boxes of pixels, in Pillow's whole numbers; those at the edges may be smaller.
+
+    Args:
+        x: of shape (n, h, w, 3), whole numbers in 0..255.
+        size: side that it is stretched to.
+    """
+    import tensorflow as tf
+
+    shape = tf.shape(x)
+    height, width = shape[1], shape[2]
+    tall, wide = _box(height, size), _box(width, size)
+    rows, columns = -(-height // tall), -(-width // wide)
+    x = tf.pad(x, [[0, 0], [0, rows * tall - height], [0, columns * wide - width], [0, 0]])
+    x = tf.reduce_sum(tf.reshape(x, [shape[0], rows, tall, columns, wide, 3]), axis=[2, 4])
+    in_row = tf.minimum(tall, height - tall * tf.range(rows))
+    in_column = tf.minimum(wide, width - wide * tf.range(columns))
+    count = tf.cast(in_row[:, None] * in_column[None, :], tf.float64)[None, :, :, None]
+    # a product and a shift in the place of a division
+    factor = tf.floor(2.0**_SHIFT / count)
+    mean = tf.floor((tf.cast(x, tf.float64) + tf.floor(count / 2)) * factor / 2.0**_SHIFT)
+    return tf.cast(mean, tf.float32)
+
+
+def _lines(n: Any, length: Any, other: Any, size: int, resize: str) -> tf.Tensor:
     """The map of one pass, from lines of n pixels to lines of ``size``: of shape (size, n).
 
     Args:
-        n: number of pixels this way.
+        n: number of pixels this way, or of boxes of them.
+        length: number of pixels this way.
         other: number of pixels the other way.
         size: side of the result.
         resize: resize mode.
     """
     import tensorflow as tf
 
-    own, across = tf.cast(n, tf.float64), tf.cast(other, tf.float64)
+    own, across = tf.cast(length, tf.float64), tf.cast(other, tf.float64)
     if resize == "crop":  # the middle square
         cut = tf.maximum(own - across, 0.0) / 2
-        return _map(n, cut, own - cut, float(size), 0.0, 1.0, size)
+        return _map(n, cut, own - cut, float(size), 0.0, size)
     if resize == "pad":  # the shorter way gets borders; Pillow rounds to whole pixels
         inner = tf.where(own < across, tf.round(own / across * size), tf.cast(size, tf.float64))
         inner = tf.maximum(inner, 1.0)
         first = tf.round((size - inner) / 2)
-        return _map(n, 0.0, own, inner, first, 1.0, size)
-    # first by whole boxes, which leaves at least three pixels for each one of the result
-    box = tf.maximum(tf.floor(own / size / REDUCING_GAP), 1.0)
-    return _map(n, 0.0, own / box, float(size), 0.0, box, size)
+        return _map(n, 0.0, own, inner, first, size)
+    # the last box may be smaller; Pillow takes the end in float32
+    end = tf.cast(own / tf.cast(_box(length, size), tf.float64), tf.float32)
+    return _map(n, 0.0, tf.cast(end, tf.float64), float(size), 0.0, size)
 
 
-def _map(n: Any, start: Any, stop: Any, inner: Any, first: Any, box: Any, size: int) -> tf.Tensor:
+def _map(n: Any, start: Any, stop: Any, inner: Any, first: Any, size: int) -> tf.Tensor:
     """Weights of a triangle filter that is as wide as a pixel of the result, at least two pixels.
 
     Args:
         n: number of pixels of a line.
-        start, stop: the part of it that is resized, in pixels or boxes.
+        start, stop: the part of it that is resized.
         inner: number of pixels that it becomes.
         first: place of the first of these in the result.
-        box: number of pixels that are averaged before.
         size: number of pixels of the result.
     """
     import tensorflow as tf
 
-    pixel = tf.floor(tf.cast(tf.range(n), tf.float64) / box)  # that each one is in
-    last = tf.reduce_max(pixel) + 1.0
+    pixel = tf.cast(tf.range(n), tf.float64)
+    last = tf.cast(n, tf.float64)
     place = tf.cast(tf.range(size), tf.float64) - first
     scale = (stop - start) / inner
     wide = tf.maximum(scale, 1.0)
