@@ -14,6 +14,8 @@ from typing import Any, Literal, TypedDict, TypeVar
 from zoo.settings import PAIR, Option, describe
 
 F = TypeVar("F", bound=Callable[..., Any])
+# what a run that learns from another one does not say itself: whom from, and all of the data
+OF_TEACHER = ("teacher", *[o.name for o in describe().values() if o.group == "data"])
 
 
 class SharedSettings(TypedDict, total=False):

@@ -20,10 +20,8 @@ from zoo.cli._common import (
     settings_options,
     table,
 )
+from zoo.keywords import OF_TEACHER
 from zoo.runs import Run, RunWriter
-from zoo.settings import describe
-
-_OF_TEACHER = ["teacher", *[o.name for o in describe().values() if o.group == "data"]]
 
 
 @click.command("distill", cls=GroupedCommand)
@@ -40,7 +38,7 @@ _OF_TEACHER = ["teacher", *[o.name for o in describe().values() if o.group == "d
 )
 @runs_option
 @json_option
-@partial(settings_options, left_out=_OF_TEACHER)
+@partial(settings_options, left_out=OF_TEACHER)
 def command(
     teacher: str,
     backbone: str | None,
@@ -77,12 +75,13 @@ def command(
     run = zoo.distill(
         teaching, backbone, data=data, name=name, runs_dir=runs_dir, progress=progress, **given
     )
-    against = {other.name: _against(run, other) for other in _others(teaching)}
+    others = _others(teaching)
+    against = {other.name: _against(run, other) for other in others}
     if as_json:
         about = {"run": run.name, "path": str(run.path), "metrics": run.metrics}
         print_json({**about, "against": against})
         return
-    _print_result(run, _others(teaching), against)
+    _print_result(run, others, against)
     where = f" --runs-dir {runs_dir}" if runs_dir else ""
     echo(f"next  zoo predict {run.name} IMAGE...{where}")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Unpack
 
-from zoo.keywords import SharedSettings, with_settings
+from zoo.keywords import OF_TEACHER, SharedSettings, with_settings
 from zoo.progress import Progress
 from zoo.run_names import free_name, plain_name
 from zoo.runs import Run
 from zoo.train.job import finetune
-from zoo.train.teacher import OF_TEACHER, open_teacher, settings_of_student
+from zoo.train.teacher import open_teacher, settings_of_student
 
 
 @with_settings(*OF_TEACHER, "teacher_weight", "refit")

@@ -17,12 +17,11 @@ import numpy as np
 
 from zoo.data.dataset import Dataset
 from zoo.errors import ZooError
+from zoo.keywords import OF_TEACHER
 from zoo.runs import Run, open_run
-from zoo.settings import Settings, describe
+from zoo.settings import Settings
 
 _FILE = "predictions/oof.npz"
-# settings that whoever learns from a run shares with it, but for the place of the data
-OF_TEACHER = ("teacher", *[o.name for o in describe().values() if o.group == "data"])
 
 
 @dataclass(frozen=True)
