@@ -138,11 +138,16 @@ class NoUsableImageError(ZooError):
     def __init__(self, bad: Mapping[Name, str], hidden: int) -> None:
         self.bad, self.hidden = dict(bad), hidden
         elsewhere = f"; {hidden} are in hidden or system folders" if hidden else ""
-        what = f"none of {len(bad)} files is a usable image: {by_reason(bad)}"
-        if len(bad) == 1:
-            file, reason = next(iter(bad.items()))
-            what = f"{file} is no usable image: {reason}"
-        super().__init__(f"{what}{elsewhere}: name image files, or folders of them")
+        said = f"{none_usable(bad)}{elsewhere}"
+        super().__init__(f"{said}: name image files, or folders of them")
+
+
+def none_usable(bad: Mapping[Name, str]) -> str:
+    """That no file is a usable image, and why, without what to do instead."""
+    if len(bad) == 1:
+        file, reason = next(iter(bad.items()))
+        return f"{file} is no usable image: {reason}"
+    return f"none of {len(bad)} files is a usable image: {by_reason(bad)}"
 
 
 def record_of(images: list[dict[str, Any]], bad: Mapping[Name, str], hidden: int) -> dict[str, Any]:

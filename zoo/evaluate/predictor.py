@@ -87,7 +87,7 @@ def predictor(run: Run) -> Predictor:
     """
     combination = run.combination
     if combination is None:
-        return Single(run.model, View(*run.view, scale_of(run)))
+        return Single(run.model, view_of(run))
     # imports scikit-learn, for which a single network must not wait
     from ensembles.pipeline import Ensemble
 
@@ -105,6 +105,11 @@ def predictor(run: Run) -> Predictor:
     return Combined([predictor(member) for member in members], columns, ensemble)
 
 
+def view_of(run: Run) -> View:
+    """How the network of a run that is no ensemble sees images."""
+    return View(*run.view, scale_of(run))
+
+
 def views_of(run: Run) -> frozenset[View]:
     """How the networks of a run see images; loads none of them, and TensorFlow neither.
 
@@ -114,7 +119,7 @@ def views_of(run: Run) -> frozenset[View]:
     if run.combination is None:
         if not run.has("model.keras"):
             raise ZooError(f"{run.path / 'model.keras'} is missing: train the run again")
-        return frozenset([View(*run.view, scale_of(run))])
+        return frozenset([view_of(run)])
     return frozenset(view for member in run.members for view in views_of(member))
 
 

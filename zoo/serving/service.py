@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from zoo.data.decode import BadImageError, View, decode_views, glance
+from zoo.data.decode import BadImageError, decode_views, glance
 from zoo.data.inspect import workers
-from zoo.data.value_range import scale_of
 from zoo.evaluate.images import Name
 from zoo.evaluate.inference import BATCH
-from zoo.evaluate.predict import Prediction, record_of
-from zoo.evaluate.predictor import predictor, views_of
+from zoo.evaluate.predict import Prediction, none_usable, record_of
+from zoo.evaluate.predictor import predictor, view_of, views_of
 from zoo.reporting.gradcam import GradCam
 from zoo.reporting.pictures import heat_address, unsquared
 from zoo.runs import Run
@@ -77,7 +76,7 @@ class Service:
         self.watch.images.labels("predicted").inc(len(good))
         self.watch.images.labels("left out").inc(len(bad))
         if not good:
-            raise Refused(422, _none_usable(bad), record_of([], bad, 0))
+            raise Refused(422, none_usable(bad), record_of([], bad, 0))
         rows = np.stack(list(good.values())).astype(np.float32)
         return Prediction(tuple(good), rows, self.classes, bad).as_record(top)
 
@@ -96,7 +95,7 @@ class Service:
             raise Refused(422, f"there is no class {wanted!r}: there is {', '.join(self.classes)}")
         row = await self._probabilities(upload.content)
         if isinstance(row, str):
-            raise Refused(422, _none_usable({upload.name: row}), {})
+            raise Refused(422, none_usable({upload.name: row}))
         index = int(row.argmax()) if wanted is None else self.classes.index(wanted)
         name = self.classes[index]
         loop = asyncio.get_running_loop()
@@ -131,7 +130,7 @@ class _Explainer:
     """
 
     def __init__(self, run: Run) -> None:
-        self._view, self._classes = View(*run.view, scale_of(run)), run.classes
+        self._view, self._classes = view_of(run), run.classes
         self._explain = GradCam(run.model)
 
     def __call__(self, content: bytes, name: str, aspect: float) -> np.ndarray:
@@ -151,10 +150,3 @@ def _apart(names: Sequence[str]) -> list[str]:
             free = f"{name} ({number})"
         found[free] = None
     return list(found)
-
-
-def _none_usable(bad: Mapping[Name, str]) -> str:
-    name, reason = next(iter(bad.items()))
-    if len(bad) == 1:
-        return f"{name} is no usable image: {reason}"
-    return f"none of {len(bad)} files is a usable image; {name}: {reason}"

@@ -82,10 +82,9 @@
         }
         button.disabled = false;
       }
-      const on = (heat.hidden = !heat.hidden) === false;
-      heat.style.display = on ? "" : "none";
-      button.setAttribute("aria-pressed", String(on));
-      button.textContent = label(on);
+      heat.hidden = !heat.hidden;
+      button.setAttribute("aria-pressed", String(!heat.hidden));
+      button.textContent = label(!heat.hidden);
     });
     return button;
   };
